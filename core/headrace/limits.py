@@ -1,0 +1,63 @@
+"""The fixed limits; each name ends in its unit. What an operator may change is in `settings.py`."""
+
+HEAD_MAX_BYTES = 16 * 1024
+"""Request line and headers together; over it 431 (RFC 6585 section 5), as nginx and Node."""
+
+HEADERS_MAX_COUNT = 100
+"""Header lines of one request; over it 431. Browsers send about 20."""
+
+TARGET_MAX_BYTES = 8 * 1024
+"""The request target; over it 414. Leaves room for a token in the query."""
+
+BODY_MAX_BYTES = 1024 * 1024
+"""A request body that is read whole; over it 413. A list of 3,000 client IDs fits."""
+
+CONTROL_FRAME_MAX_BYTES = 125
+"""Payload of a ping, pong or close frame (RFC 6455 section 5.5)."""
+
+CLOSE_REASON_MAX_BYTES = 123
+"""UTF-8 text in a close frame, beside its two-byte code (RFC 6455 section 5.5.1)."""
+
+CLIENT_FRAME_MAX_BYTES = 256 * 1024
+"""A WebSocket message from a client, before and after inflating; over it 1009."""
+
+SECRET_MIN_BYTES = 32
+"""A signing key: as long as SHA-256's output (RFC 7518 section 3.2)."""
+
+TOKEN_MAX_BYTES = 6 * 1024
+"""A compact token; a longer one is refused before it is decoded."""
+
+TOKEN_MIN_MINUTES = 1
+TOKEN_DEFAULT_MINUTES = 120
+TOKEN_MAX_MINUTES = 1440
+"""A token's lifetime."""
+
+GROUP_NAME_MAX_BYTES = 256
+"""UTF-8 of a group's name."""
+
+GROUPS_MAX_COUNT = 128
+"""Groups in one token's `groups` claim."""
+
+HEADER_TIMEOUT_S = 10.0
+"""From accepting a connection, or the first byte of a request, to the end of its head."""
+
+BODY_TIMEOUT_S = 30.0
+"""The longest wait between two pieces of a request's body; over it 408."""
+
+KEEP_ALIVE_S = 75.0
+"""How long an idle HTTP connection may stay open, as nginx."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long the peer may take to answer a close frame, or to read the end of an answer."""
+
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+"""Over it the transport asks us to pause, and the backlog stays in the ring as references."""
+
+FLUSH_MAX_BYTES = 256 * 1024
+"""The most that one write hands to a transport, beyond a single message."""
+
+PENDING_CONTROL_MAX_BYTES = 16 * 1024
+"""Pongs and answers queued for a peer that sends but does not read; over it the peer is cut."""
+
+LISTEN_BACKLOG = 4096
+"""Connections that the kernel completes before we accept them."""

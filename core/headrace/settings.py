@@ -1,0 +1,74 @@
+"""The settings of a server, as one value.
+
+`config.py` makes it from flags, the environment and a TOML file; an embedding application makes
+it itself. Every field is checked in `__post_init__`, so a `Settings` that exists can be used.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from headrace import limits
+from headrace.errors import ConfigError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the operator chose; units are in the names, meanings in the contract's table."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    secrets: tuple[str, ...] = ()
+    api_key: str | None = None
+    allowed_origins: tuple[str, ...] = ()
+    message_max_bytes: int = 32768
+    client_id_max_bytes: int = 256
+    ring_max_messages: int = 1024
+    ring_max_bytes: int = 1024 * 1024
+    slow_consumer: Literal["close", "drop-oldest"] = "close"
+    history_max_bytes: int = 64 * 1024 * 1024
+    history_max_age_s: float = 120.0
+    sessions_per_client: int = 16
+    max_connections: int | None = None
+    ping_interval_s: float = 25.0
+    write_timeout_s: float = 60.0
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError that names the first setting that cannot be used."""
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}; it must be 0 (any free port) to 65535")
+        for number, secret in enumerate(self.secrets, start=1):
+            size_bytes = len(secret.encode())
+            if size_bytes < limits.SECRET_MIN_BYTES:
+                raise ConfigError(
+                    f"secret {number} is {size_bytes} bytes long; it must be at least"
+                    f" {limits.SECRET_MIN_BYTES}: `headrace keygen` makes one"
+                )
+        if self.api_key == "":
+            raise ConfigError("api_key is empty; leave it out or set one: `headrace keygen`")
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise ConfigError(f"{name} is {value}; it must be at least {lowest}")
+        if self.slow_consumer not in ("close", "drop-oldest"):
+            raise ConfigError(
+                f"slow_consumer is {self.slow_consumer!r}; it must be 'close' or 'drop-oldest'"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ConfigError(f"{given} is set but {missing} is not; TLS needs both")
+
+
+_LOWEST: dict[str, float] = {
+    "message_max_bytes": 1,
+    "client_id_max_bytes": 1,
+    "ring_max_messages": 1,
+    "ring_max_bytes": 1,
+    "history_max_bytes": 0,
+    "history_max_age_s": 0,
+    "sessions_per_client": 1,
+    "max_connections": 1,
+    "ping_interval_s": 0.1,
+    "write_timeout_s": 0.1,
+}
