@@ -1,5 +1,5 @@
 """Headrace pushes messages from an application to JavaScript clients in real time."""
 
-from headrace.version import VERSION as __version__
+from headrace.version import __version__
 
 __all__ = ["__version__"]

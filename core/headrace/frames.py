@@ -29,6 +29,6 @@ def frame(opcode: int, payload: bytes, *, compressed: bool = False) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Return a close frame; the reason is cut to 123 bytes at a character's edge (section 5.5.1)."""
+    """Return a close frame; the reason is cut to 123 bytes at a character edge (section 5.5.1)."""
     text = reason.encode()[: limits.CLOSE_REASON_MAX_BYTES].decode(errors="ignore").encode()
     return frame(CLOSE, code.to_bytes(2, "big") + text)
