@@ -32,6 +32,9 @@ TOKEN_DEFAULT_MINUTES = 120
 TOKEN_MAX_MINUTES = 1440
 """A token's lifetime."""
 
+TOKEN_CLOCK_SKEW_S = 300
+"""How far in the future a token's `iat` may be: a minting clock that is ahead of ours."""
+
 GROUP_NAME_MAX_BYTES = 256
 """UTF-8 of a group's name."""
 
@@ -61,3 +64,9 @@ PENDING_CONTROL_MAX_BYTES = 16 * 1024
 
 LISTEN_BACKLOG = 4096
 """Connections that the kernel completes before we accept them."""
+
+HISTORY_ENTRY_BYTES = 512
+"""What an entry of the history costs beside its data, measured: objects, index and one encoding."""
+
+HISTORY_KEY_MAX_MESSAGES = 16 * 1024
+"""Entries that one channel or group may have in the history, so that none can be a flood."""
