@@ -1,0 +1,1 @@
+"""What gives entries their place in the one total order: a counter here, a shared log elsewhere."""

@@ -1,0 +1,1 @@
+"""The shell around the hub: sockets, the event loop, timers."""

@@ -1,0 +1,199 @@
+"""One client's delivery state: what it has still to be given, and whether it can take it now.
+
+A session knows no socket. It pushes through a `Sink`, whose owner tells it `pause()` when the
+client does not take any more and `resume()` when it does again. Between the two, messages wait in
+the ring as references.
+
+    state     push     flush    pause    resume   close
+    IDLE      QUEUED   -        PAUSED   IDLE     CLOSED
+    QUEUED    QUEUED   IDLE     PAUSED   QUEUED   CLOSED
+    PAUSED    PAUSED   PAUSED   PAUSED   QUEUED   CLOSED
+    CLOSED    CLOSED   CLOSED   CLOSED   CLOSED   CLOSED
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+from headrace import limits
+from headrace.message import Encodable, Message, Notice, Run
+from headrace.position import Position
+from headrace.ring import Ring, RingBounds
+from headrace.tokens import Claims
+
+
+class Sink(Protocol):
+    """Where a session's messages go: a socket, or the socket of a host that embeds the hub."""
+
+    def deliver(self, what: Encodable, now: float) -> None:
+        """Write `what` (a Message, a Run of them, or a Notice); never waits.
+
+        `now` is the monotonic time in seconds. May call the session's `pause()`.
+        """
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection with a close code of `codes.py`; nothing is delivered afterwards."""
+
+
+class State(Enum):
+    """See the table above."""
+
+    IDLE = "idle"
+    QUEUED = "queued"  # in the hub's list of sessions to be flushed
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+class Pushed(Enum):
+    """What became of a pushed message."""
+
+    WAITS = "waits"  # it will go out with what is already queued, or after a resume
+    FLUSH = "flush"  # the session was idle: it must be flushed
+    FULL = "full"  # the ring would pass its bounds: nothing was pushed
+
+
+# Looked up once: a class attribute costs more than the whole rest of the branch on the hot path.
+_IDLE, _QUEUED, _PAUSED, _CLOSED = State.IDLE, State.QUEUED, State.PAUSED, State.CLOSED
+_WAITS, _FLUSH, _FULL = Pushed.WAITS, Pushed.FLUSH, Pushed.FULL
+
+
+class Session:
+    """One open connection of a client.
+
+    `position` is the id up to which everything was handed to the sink; `groups` are the groups it
+    is subscribed to (kept by the hub).
+    """
+
+    __slots__ = (
+        "_dropped_after",
+        "_replay",
+        "_ring",
+        "claims",
+        "groups",
+        "position",
+        "sink",
+        "state",
+    )
+
+    def __init__(self, claims: Claims, sink: Sink, bounds: RingBounds) -> None:
+        self.claims = claims
+        self.sink = sink
+        self.groups: tuple[str, ...] = ()
+        self.position: Position = _NOWHERE
+        self.state = State.IDLE
+        self._ring = Ring(bounds)
+        self._replay: deque[Message] | None = None
+        self._dropped_after: Position | None = None
+
+    @property
+    def client_id(self) -> str:
+        """The client whose channel this is."""
+        return self.claims.sub
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait."""
+        return len(self._ring) + (len(self._replay) if self._replay else 0)
+
+    def start(self, position: Position, missed: Iterable[Message]) -> None:
+        """Begin after the id `position`, with the messages missed since, to be given first.
+
+        They may be more than the ring would hold: they are references into the history, and go
+        out at the client's pace.
+        """
+        self.position = position
+        replay = deque(missed)
+        if replay:
+            self._replay = replay
+            if self.state is _IDLE:
+                self.state = _QUEUED
+
+    def push(self, message: Message) -> Pushed:
+        """Queue `message`."""
+        if not self._ring.push(message):
+            return _FULL
+        if self.state is _IDLE:
+            self.state = _QUEUED
+            return _FLUSH
+        return _WAITS
+
+    def push_dropping_oldest(self, message: Message) -> int:
+        """Queue `message` in place of the oldest that wait; return how many those were.
+
+        The client is told by a `gap` notice where they would have been.
+        """
+        dropped = 0
+        while not self._ring.push(message):
+            self._ring.take_oldest()
+            dropped += 1
+        if dropped and self._dropped_after is None:
+            self._dropped_after = self._replay[-1].position if self._replay else self.position
+        return dropped
+
+    def flush(self, now: float, runs: dict[tuple[Message, ...], Run]) -> int:
+        """Hand what waits to the sink for as long as it takes it; return how many messages went.
+
+        `runs` holds what was joined already in this flush, for all sessions with the same backlog.
+        """
+        if self.state is not _QUEUED:
+            return 0
+        delivered = 0
+        self.state = _IDLE  # before any writing: the sink may pause us
+        while self.state is _IDLE:
+            messages = self._take(now)
+            if not messages:
+                break
+            self.position = messages[-1].position
+            delivered += len(messages)
+            if len(messages) == 1:
+                self.sink.deliver(messages[0], now)
+                continue
+            run = runs.get(messages)
+            if run is None:
+                run = runs[messages] = Run(messages)
+            self.sink.deliver(run, now)
+        return delivered
+
+    def pause(self) -> None:
+        """Take note that the client takes nothing now."""
+        if self.state is not _CLOSED:
+            self.state = _PAUSED
+
+    def resume(self) -> bool:
+        """Take note that the client takes again; True when there is something to be flushed."""
+        if self.state is not _PAUSED:
+            return False
+        self.state = _QUEUED if self.backlog else _IDLE
+        return self.state is _QUEUED
+
+    def close(self) -> None:
+        """Let go of the backlog; nothing is delivered any more."""
+        self.state = _CLOSED
+        self._ring = Ring(_NOTHING)
+        self._replay = None
+
+    def _take(self, now: float) -> tuple[Message, ...]:
+        """Remove the next messages; a gap before them is told first."""
+        replay = self._replay
+        if replay is not None:
+            taken = [replay.popleft()]
+            size_bytes = taken[0].size_bytes
+            while replay and (size_bytes := size_bytes + replay[0].size_bytes) <= _BATCH_BYTES:
+                taken.append(replay.popleft())
+            if not replay:
+                self._replay = None
+            return tuple(taken)
+        if self._dropped_after is not None:
+            before = self._ring.oldest.position
+            gap = {"type": "gap", "after": str(self._dropped_after), "before": str(before)}
+            self._dropped_after = None
+            self.sink.deliver(Notice(gap), now)
+            if self.state is not _IDLE:  # the notice was the last thing that the sink took
+                return ()
+        return self._ring.take(_BATCH_BYTES)
+
+
+_BATCH_BYTES = limits.FLUSH_MAX_BYTES
+_NOTHING = RingBounds(0, 0)
+_NOWHERE = Position(0, 0)
