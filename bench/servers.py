@@ -1,0 +1,213 @@
+"""How to start each server under test, and how to make it publish."""
+
+import importlib.util
+import json
+import os
+import re
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.loadclient import BenchError, Publisher
+
+from headrace.tokens import TokenSigner
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+START_TIMEOUT_S = 15.0
+"""From starting a server until it says where it listens."""
+
+ANSWER_TIMEOUT_S = 30.0
+"""The longest wait for the answers to a tick's sends."""
+
+SECRET = secrets.token_urlsafe(32)
+API_KEY = secrets.token_urlsafe(32)
+_signer = TokenSigner([SECRET.encode()])
+
+
+class LinePublisher:
+    """The control protocol of `bare.py` and the peers: a line is a message to everyone."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
+
+    def publish(self, messages: Sequence[bytes]) -> None:
+        self._socket.sendall(b"".join(message + b"\n" for message in messages))
+
+    def confirm(self) -> None:
+        """Nothing to read: these servers do not answer."""
+
+
+class SendPublisher:
+    """`POST /v1/send` to everyone, pipelined on one kept-alive connection."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
+        self._answers = self._socket.makefile("rb")
+        self._sent = 0
+
+    def publish(self, messages: Sequence[bytes]) -> None:
+        requests = []
+        for message in messages:
+            body = json.dumps({"everyone": True, "data": message.decode()}).encode()
+            requests.append(
+                b"POST /v1/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
+                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (API_KEY.encode(), len(body), body)
+            )
+        self._socket.sendall(b"".join(requests))
+        self._sent = len(messages)
+
+    def confirm(self) -> None:
+        for _ in range(self._sent):
+            status = self._answers.readline()
+            length = 0
+            while (line := self._answers.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            body = self._answers.read(length)
+            if b" 200 " not in status:
+                raise BenchError(f"POST /v1/send was refused: {status!r} {body!r}")
+
+
+def _plain_request(_: int) -> bytes:
+    return (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+
+def _headrace_request(number: int) -> bytes:
+    token = _signer.mint(f"client-{number}", now=time.time()).token
+    return (
+        "GET /v1/connect HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: headrace.v1, headrace.token.{token}\r\n\r\n"
+    ).encode()
+
+
+@dataclass(frozen=True)
+class Server:
+    """One row of the table.
+
+    `command` starts it; `ready` finds its ports (clients, control) in what it prints; `request`
+    makes the handshake of client n, and `opening` must follow the answer's head. `module` (Python)
+    or `file` (Node) must be installed.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    ready: re.Pattern[bytes] = re.compile(rb"ready (\d+) (\d+)")
+    publisher: Callable[[int], Publisher] = LinePublisher
+    request: Callable[[int], bytes] = _plain_request
+    opening: bytes = b""
+    module: str | None = None
+    file: Path | None = None
+
+    def check(self) -> None:
+        """Raise BenchError where something that the server needs is not installed."""
+        if shutil.which(self.command[0]) is None:
+            raise BenchError(f"{self.title} needs {self.command[0]}, which is not installed")
+        if self.module is not None and importlib.util.find_spec(self.module) is None:
+            raise BenchError(f"{self.title} is not installed: `pip install {self.module}`")
+        if self.file is not None and not self.file.exists():
+            raise BenchError(f"{self.title} is not installed: `npm --prefix js ci`")
+
+
+def _python_peer(name: str) -> Server:
+    return Server(name, (sys.executable, str(HERE / f"peers/with_{name}.py")), module=name)
+
+
+SERVERS = {
+    "bare": Server("bare loop, write per message", (sys.executable, str(HERE / "bare.py"))),
+    "bare-joined": Server(
+        "bare loop, joined write", (sys.executable, str(HERE / "bare.py"), "--joined")
+    ),
+    "headrace": Server(
+        "Headrace",
+        (sys.executable, str(ROOT / "server.py"), "--port", "0"),
+        ready=re.compile(rb"http://127\.0\.0\.1:((\d+))"),
+        publisher=SendPublisher,
+        request=_headrace_request,
+        opening=b'"type":"open"',
+    ),
+    "websockets": _python_peer("websockets"),
+    "aiohttp": _python_peer("aiohttp"),
+    "picows": _python_peer("picows"),
+    "ws": Server(
+        "ws (Node)",
+        ("node", str(HERE / "peers/with_ws.mjs")),
+        file=ROOT / "js/node_modules/ws",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started server: its process ID, where clients connect, and how to publish."""
+
+    pid: int
+    port: int
+    publisher: Publisher
+
+
+@contextmanager
+def running(server: Server, clients: int, core: int) -> Iterator[Running]:
+    """Start `server` on `core` alone, ready for so many clients; kill it at the end.
+
+    Raises BenchError when it cannot start, with the end of what it wrote to stderr.
+    """
+    environment = os.environ | {
+        "HEADRACE_SECRET": SECRET,
+        "HEADRACE_API_KEY": API_KEY,
+        "HEADRACE_MAX_CONNECTIONS": str(clients + 100),
+        # Far away, so that only messages count.
+        "HEADRACE_PING_INTERVAL_S": "3600",
+    }
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            ["taskset", "--cpu-list", str(core), *server.command],
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment,
+            cwd=ROOT,
+        )
+        try:
+            match = _wait_until_ready(process, server.ready)
+            if match is None:
+                complaints.seek(0)
+                tail = complaints.read().decode(errors="replace")[-1500:]
+                raise BenchError(f"{server.title} did not start:\n{tail}")
+            yield Running(process.pid, int(match[1]), server.publisher(int(match[2])))
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], ready: re.Pattern[bytes]
+) -> re.Match[bytes] | None:
+    assert process.stdout is not None
+    said = b""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (match := ready.search(said)) is None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
+            return None
+        piece = os.read(process.stdout.fileno(), 4096)
+        if not piece:
+            return None
+        said += piece
+    return match
