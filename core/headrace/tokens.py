@@ -10,7 +10,6 @@ the epoch. `verify` takes these steps, and the first that fails decides the faul
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import constant_time, hashes, hmac
 
 from headrace import limits
 from headrace.errors import ConfigError, ExpiredTokenError, InvalidTokenError, RequestError
+from headrace.position import parse_position
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -170,7 +170,6 @@ _decode_claims = msgspec.json.Decoder(Claims).decode
 _decode_header = msgspec.json.Decoder(_Header).decode
 _MIN_S = limits.TOKEN_MIN_MINUTES * 60
 _MAX_S = limits.TOKEN_MAX_MINUTES * 60
-_POS = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def _hmac(keyed: hmac.HMAC, data: bytes) -> bytes:
@@ -284,6 +283,9 @@ def _names_fault(field: str, names: Sequence[str], max_bytes: int) -> str | None
 
 
 def _pos_fault(pos: str | None) -> str | None:
-    if pos is not None and not _POS.fullmatch(pos):
-        return 'pos is not an id of the form "<ms>-<seq>"'
+    if pos is not None:
+        try:
+            parse_position(pos)
+        except RequestError:
+            return 'pos is not an id of the form "<ms>-<seq>"'
     return None
