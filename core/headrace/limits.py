@@ -12,6 +12,15 @@ TARGET_MAX_BYTES = 8 * 1024
 BODY_MAX_BYTES = 1024 * 1024
 """A request body that is read whole; over it 413. A list of 3,000 client IDs fits."""
 
+CHUNK_LINE_MAX_BYTES = 256
+"""A chunk's size line with its extensions (RFC 9112 section 7.1.1); over it 400."""
+
+TRAILERS_MAX_BYTES = 4 * 1024
+"""Trailer fields behind a chunked body; over it 431."""
+
+PIPELINE_MAX_BYTES = 256 * 1024
+"""What may wait behind a request that is still being answered; over it the answer is the last."""
+
 CONTROL_FRAME_MAX_BYTES = 125
 """Payload of a ping, pong or close frame (RFC 6455 section 5.5)."""
 
@@ -45,7 +54,7 @@ HEADER_TIMEOUT_S = 10.0
 """From accepting a connection, or the first byte of a request, to the end of its head."""
 
 BODY_TIMEOUT_S = 30.0
-"""The longest wait between two pieces of a request's body; over it 408."""
+"""From the end of a head to the end of a body that is read whole; over it 408."""
 
 KEEP_ALIVE_S = 75.0
 """How long an idle HTTP connection may stay open, as nginx."""
@@ -62,8 +71,23 @@ FLUSH_MAX_BYTES = 256 * 1024
 PENDING_CONTROL_MAX_BYTES = 16 * 1024
 """Pongs and answers queued for a peer that sends but does not read; over it the peer is cut."""
 
-LISTEN_BACKLOG = 4096
-"""Connections that the kernel completes before we accept them."""
+LISTEN_BACKLOG = 1024
+"""Connections that the kernel completes before we accept them, and the most accepted in a row."""
+
+ADMISSION_BUDGET_S = 0.004
+"""The most of a loop's tick that goes to new connections while others wait for messages."""
+
+UNSENT_MAX_BYTES = 64 * 1024
+"""TCP_NOTSENT_LOWAT: beyond it the kernel takes nothing more for a slow client."""
+
+FILES_RESERVE = 200
+"""File descriptors kept back from connections, for the log, the loop and outgoing requests."""
+
+RETRY_AFTER_S = 5
+"""What a 503 tells the client to wait."""
+
+PREFLIGHT_MAX_AGE_S = 600
+"""How long a browser may remember a CORS preflight's answer."""
 
 HISTORY_ENTRY_BYTES = 512
 """What an entry of the history costs beside its data, measured: objects, index and one encoding."""
