@@ -288,7 +288,7 @@ class Hub:
             "id": str(session.position),
             "recovered": recovered,
             "expires_at": session.claims.exp,
-            "ping_interval": self.settings.ping_interval_s,
+            "ping_interval": _plain(self.settings.ping_interval_s),
         }
         session.sink.deliver(Notice(fields), self.clocks.monotonic())
 
@@ -308,6 +308,11 @@ class Hub:
         if not self._dirty:
             self._schedule(self.flush)
         self._dirty.append(session)
+
+
+def _plain(number: float) -> float:
+    """Return a whole number as an int, so that JSON says 25 and not 25.0."""
+    return int(number) if number == int(number) else number
 
 
 def _keys_of(claims: Claims) -> list[str]:

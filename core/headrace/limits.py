@@ -94,3 +94,12 @@ HISTORY_ENTRY_BYTES = 512
 
 HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 """Entries that one channel or group may have in the history, so that none can be a flood."""
+
+LINGER_S = 2.0
+"""How long a closing HTTP connection still reads, so that a reset does not eat its answer."""
+
+TICK_S = 0.25
+"""The resolution of the timer wheel."""
+
+GOODBYES_PER_S = 500
+"""How fast a shutdown sends its clients away; `drain_s` bounds how long that may take."""

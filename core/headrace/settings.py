@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sessions_per_client: int = 16
     max_connections: int | None = None
     ping_interval_s: float = 25.0
+    drain_s: float = 30.0
     write_timeout_s: float = 60.0
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -70,5 +71,6 @@ _LOWEST: dict[str, float] = {
     "sessions_per_client": 1,
     "max_connections": 1,
     "ping_interval_s": 0.1,
+    "drain_s": 0,
     "write_timeout_s": 0.1,
 }

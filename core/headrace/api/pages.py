@@ -1,0 +1,48 @@
+"""The files a page needs: the two forms of the JavaScript client, and the demo."""
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import NamedTuple
+
+from headrace.api.answers import Answer, Headers
+from headrace.api.routing import Access, Call, Handler, Route
+
+
+class _Page(NamedTuple):
+    body: bytes
+    etag: str
+
+
+@cache
+def _page(name: str) -> _Page:
+    body = files("headrace").joinpath("static", name).read_bytes()
+    return _Page(body, f'"{sha256(body).hexdigest()[:20]}"')
+
+
+def _static(name: str, media_type: str, *, shared: bool = True) -> Handler:
+    """Return a handler for a file; `shared` lets pages of any origin import it as a module."""
+    cors: Headers = (("access-control-allow-origin", "*"),) if shared else ()
+
+    async def handler(call: Call) -> Answer:
+        page = _page(name)
+        headers: Headers = (
+            ("content-type", f"{media_type}; charset=utf-8"),
+            ("cache-control", "no-cache"),  # ask again each time: the answer is a short 304
+            ("etag", page.etag),
+            ("x-content-type-options", "nosniff"),
+            *cors,
+        )
+        if page.etag in call.request.header_list("if-none-match"):
+            return Answer(304, headers)
+        return Answer(200, headers, page.body)
+
+    return handler
+
+
+ROUTES = (
+    Route("GET", "/_ah/channel/jsapi", Access.OPEN, _static("jsapi.js", "text/javascript")),
+    Route("GET", "/headrace.js", Access.OPEN, _static("headrace.js", "text/javascript")),
+)
+
+DEMO_ROUTES = (Route("GET", "/", Access.OPEN, _static("demo.html", "text/html", shared=False)),)

@@ -1,0 +1,53 @@
+"""How the server does: `/healthz` for probes, `/v1/stats` for the application."""
+
+import msgspec
+
+from headrace.api.answers import Answer, json_answer
+from headrace.api.routing import Access, Call, Route
+from headrace.version import __version__
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Sizes as they are now, counters since the start."""
+
+    version: str
+    uptime_s: float
+    sessions: int
+    clients: int
+    groups: int
+    messages: int
+    deliveries: int
+    dropped: int
+    slow_closed: int
+    history_bytes: int
+
+
+async def stats(call: Call) -> Answer:
+    """Answer with the numbers of this process."""
+    hub = call.node.hub
+    counters = hub.counters
+    return json_answer(
+        Stats(
+            version=__version__,
+            uptime_s=round(hub.clocks.monotonic() - call.node.started_at, 3),
+            sessions=len(hub.sessions),
+            clients=len(hub.channels),
+            groups=len(hub.groups),
+            messages=counters.messages,
+            deliveries=counters.deliveries,
+            dropped=counters.dropped,
+            slow_closed=counters.slow_closed,
+            history_bytes=hub.history.size_bytes,
+        )
+    )
+
+
+async def health(_call: Call) -> Answer:
+    """Answer that the process runs its loop."""
+    return json_answer({"status": "ok"})
+
+
+ROUTES = (
+    Route("GET", "/v1/stats", Access.APPLICATION, stats),
+    Route("GET", "/healthz", Access.OPEN, health),
+)
