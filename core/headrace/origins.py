@@ -4,12 +4,18 @@ A browser sends `Origin` with every WebSocket handshake and every POST, and a pa
 Other programs send none and are not held up: what they need is a token.
 """
 
+import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from headrace.errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = r"(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+_ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://{_HOST}")
+_AUTHORITY = re.compile(_HOST)
+
+_Origin = tuple[str, str, int | None]
+"""Scheme, host, and the port, which is None where it would be unknown."""
 
 
 class OriginPolicy:
@@ -19,15 +25,20 @@ class OriginPolicy:
 
     def __init__(self, allowed: Iterable[str]) -> None:
         """ConfigError for an entry that is neither `*` nor `scheme://host[:port]`."""
-        self._allowed = frozenset(allowed)
-        self._any = "*" in self._allowed
-        for origin in self._allowed - {"*"}:
-            parts = urlsplit(origin)
-            if not (parts.scheme and parts.netloc) or origin != f"{parts.scheme}://{parts.netloc}":
+        self._any = False
+        found = set()
+        for text in allowed:
+            origin = _parse(text)
+            if origin is not None:
+                found.add(origin)
+            elif text == "*":
+                self._any = True
+            else:
                 raise ConfigError(
-                    f"allowed_origins has {origin!r}; an origin is scheme://host[:port] without a"
-                    ' path, as in "https://example.com", or "*" for all'
+                    f"allowed_origins has {text!r}; an origin is scheme://host[:port] in ASCII"
+                    ' without a path, as in "https://example.com", or "*" for all'
                 )
+        self._allowed = frozenset(found)
 
     def allows(self, origin: str | None, host: str | None) -> bool:
         """Tell whether a request with these `Origin` and `Host` headers may go on.
@@ -35,17 +46,30 @@ class OriginPolicy:
         Same origin is told by host and port alone: behind a proxy that ends TLS the scheme that we
         see is not the one that the browser used.
         """
-        if origin is None or self._any or origin in self._allowed:
+        if origin is None or self._any:
             return True
-        parts = urlsplit(origin)
-        if host is None or not parts.netloc:
+        parsed = _parse(origin)
+        if parsed is None:  # "null" too: a sandboxed frame, a page from a file
             return False
-        default_port = _DEFAULT_PORTS.get(parts.scheme)
-        return _with_port(parts.netloc, default_port) == _with_port(host, default_port)
+        if parsed in self._allowed:
+            return True
+        scheme, origin_host, origin_port = parsed
+        matched = _AUTHORITY.fullmatch(host.lower()) if host is not None else None
+        if matched is None or scheme not in _DEFAULT_PORTS:
+            return False
+        return (origin_host, origin_port) == (matched["host"], _port(matched["port"], scheme))
 
 
-def _with_port(netloc: str, default_port: int | None) -> str:
-    netloc = netloc.lower()
-    if netloc.rpartition(":")[2].isdigit() and not netloc.endswith("]"):
-        return netloc
-    return f"{netloc}:{default_port}"
+def _parse(text: str) -> _Origin | None:
+    """Return the parts of an origin (RFC 6454 section 6.2), or None where `text` is none."""
+    matched = _ORIGIN.fullmatch(text.lower())
+    if matched is None:
+        return None
+    port = _port(matched["port"], matched["scheme"])
+    if port is not None and port > 65535:
+        return None
+    return matched["scheme"], matched["host"], port
+
+
+def _port(digits: str | None, scheme: str) -> int | None:
+    return int(digits) if digits else _DEFAULT_PORTS.get(scheme)
