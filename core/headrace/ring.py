@@ -4,7 +4,8 @@ Nothing is copied and nothing is encoded here. An empty ring owns no slots; it s
 doubles when they are taken, and lets go of them when it has run empty, so that a burst leaves no
 memory behind. A slot that was taken is cleared, so that no message outlives its last reader.
 
-Two bounds hold together: messages and bytes of data. One message always fits into an empty ring.
+Two bounds hold together: messages and bytes of data. One message of any size fits into an empty
+ring, or nothing larger than the bound could ever be delivered.
 """
 
 from typing import NamedTuple
@@ -41,8 +42,10 @@ class Ring:
         """Append `message`; return False, with nothing changed, where a bound forbids it."""
         count = self._count
         size_bytes = self.size_bytes + message.size_bytes
+        if count >= self._bounds.max_messages:
+            return False
         if count:
-            if count >= self._bounds.max_messages or size_bytes > self._bounds.max_bytes:
+            if size_bytes > self._bounds.max_bytes:
                 return False
             if count == len(self._slots):
                 self._double()
