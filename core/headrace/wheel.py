@@ -4,7 +4,8 @@ A process has thousands of deadlines (pings, expiries, time-outs) that hardly ev
 The wheel keeps them in buckets of one tick each: setting, moving and cancelling one costs O(1),
 and the event loop has a single timer that calls `advance` every tick.
 
-A deadline is never early and at most one tick late. Times are seconds of a monotonic clock.
+A deadline is never early, and at most one tick late as long as `advance` is called every tick.
+Times are seconds of a monotonic clock.
 """
 
 from typing import Protocol
@@ -24,19 +25,24 @@ class Timed(Protocol):
 class TimerWheel:
     """Deadlines in buckets of `resolution_s`."""
 
-    __slots__ = ("_buckets", "_done", "resolution_s")
+    __slots__ = ("_buckets", "_emptied", "_reached", "resolution_s")
 
     def __init__(self, now: float, resolution_s: float = 0.25) -> None:
         self.resolution_s = resolution_s
         self._buckets: dict[int, set[Timed]] = {}
-        self._done = int(now / resolution_s)  # the last tick whose bucket was emptied
+        # The last tick that `advance` came to, and the last whose bucket it emptied: they differ
+        # while callbacks run, and after one that raised, whose neighbours are still to be called.
+        self._reached = self._emptied = int(now / resolution_s)
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
     def set(self, timed: Timed, deadline: float) -> None:
-        """Give `timed` the deadline, in place of the one it may have had."""
-        tick = max(int(deadline / self.resolution_s) + 1, self._done + 1)
+        """Give `timed` the deadline, in place of the one it may have had.
+
+        One that is past already strikes at the next tick.
+        """
+        tick = max(int(deadline / self.resolution_s), self._reached) + 1
         if tick == timed.tick:
             return
         self.cancel(timed)
@@ -57,13 +63,13 @@ class TimerWheel:
         timed.tick = UNSET
 
     def advance(self, now: float) -> None:
-        """Call `on_deadline` of everything whose deadline lies before `now`."""
-        tick = int(now / self.resolution_s)
-        if tick - self._done > len(self._buckets):  # after a long sleep, or with few deadlines
-            due = sorted(t for t in self._buckets if t <= tick)
+        """Call `on_deadline` of everything whose deadline lies in a tick that is over at `now`."""
+        tick = max(int(now / self.resolution_s), self._reached)
+        if tick - self._emptied > len(self._buckets):  # after a long sleep, or with few deadlines
+            due = sorted([t for t in self._buckets if t <= tick])
         else:
-            due = [t for t in range(self._done + 1, tick + 1) if t in self._buckets]
-        self._done = max(self._done, tick)
+            due = [t for t in range(self._emptied + 1, tick + 1) if t in self._buckets]
+        self._reached = tick
         for passed in due:
             bucket = self._buckets.get(passed)
             while bucket:  # emptied one by one: a callback may cancel another of the bucket
@@ -71,3 +77,5 @@ class TimerWheel:
                 timed.tick = UNSET
                 timed.on_deadline(now)
             self._buckets.pop(passed, None)
+            self._emptied = passed
+        self._emptied = tick
