@@ -1,0 +1,145 @@
+"""Small stand-ins for what the layers below the socket are given: time, a loop's tick, a client."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.backplane.local import LocalBackplane
+from headrace.hub import Clocks, Hub, Receipt
+from headrace.message import Encodable, Entry, Form, Message, Notice, Run
+from headrace.position import Position
+from headrace.session import Session
+from headrace.settings import Settings
+from headrace.tokens import Claims
+
+UNIX_S = 1_732_412_345.0
+Returned = TypeVar("Returned")
+
+
+def run_now(coroutine: Coroutine[Any, Any, Returned]) -> Returned:
+    """The result of a coroutine that must not wait for anything."""
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        value: Returned = finished.value
+        return value
+    coroutine.close()
+    raise AssertionError("the coroutine waited")
+
+
+class ManualClock:
+    """A monotonic and a Unix clock that stand still until they are moved."""
+
+    def __init__(self) -> None:
+        self.monotonic_s = 1000.0
+        self.unix_s = UNIX_S
+
+    @property
+    def clocks(self) -> Clocks:
+        return Clocks(lambda: self.monotonic_s, lambda: self.unix_s)
+
+    def advance(self, seconds: float) -> None:
+        self.monotonic_s += seconds
+        self.unix_s += seconds
+
+
+class MemorySink:
+    """A client that remembers what it was given; `on_deliver` and `on_close` act as its owner."""
+
+    def __init__(
+        self,
+        on_deliver: Callable[[Encodable], object] | None = None,
+        on_close: Callable[[int], object] | None = None,
+    ) -> None:
+        self.delivered: list[Encodable] = []
+        self.closes: list[tuple[int, str]] = []
+        self.on_deliver = on_deliver
+        self.on_close = on_close
+
+    def deliver(self, what: Encodable, now: float) -> None:
+        assert not self.closes, "nothing is delivered after the close"
+        self.delivered.append(what)
+        if self.on_deliver:
+            self.on_deliver(what)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closes.append((code, reason))
+        if self.on_close:
+            self.on_close(code)
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for what in self.delivered for message in messages_of(what)]
+
+    @property
+    def data(self) -> list[str]:
+        return [message.data for message in self.messages]
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        return [fields_of(what) for what in self.delivered if isinstance(what, Notice)]
+
+    @property
+    def opened(self) -> dict[str, Any]:
+        """The latest `open` notice."""
+        return [notice for notice in self.notices if notice["type"] == "open"][-1]
+
+    @property
+    def close_codes(self) -> list[int]:
+        return [code for code, _ in self.closes]
+
+
+def messages_of(what: Encodable) -> tuple[Message, ...]:
+    """The messages in something that was delivered."""
+    if isinstance(what, Run):
+        return what.messages
+    return (what,) if isinstance(what, Message) else ()
+
+
+def fields_of(notice: Notice) -> dict[str, Any]:
+    """A notice's JSON, as a client reads it."""
+    fields: dict[str, Any] = msgspec.json.decode(notice.encoded(Form.POLL))
+    return fields
+
+
+class HubBench:
+    """A hub with manual time, whose ticks end when `tick()` says so."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.scheduled: list[Callable[[], None]] = []
+        self.hub = Hub(Settings(**settings), self.clock.clocks, self.scheduled.append)
+        self.hub.backplane = LocalBackplane(self.hub)
+
+    def tick(self) -> None:
+        """End the loop's tick: run what was scheduled before."""
+        callbacks, self.scheduled[:] = self.scheduled[:], []
+        for callback in callbacks:
+            callback()
+
+    def send(self, *to: str, data: str) -> Receipt:
+        return self.publish(Entry(data=data, to=to))
+
+    def publish(self, entry: Entry) -> Receipt:
+        return run_now(self.hub.publish(entry))
+
+    def attach(
+        self,
+        client_id: str,
+        *,
+        sink: MemorySink | None = None,
+        last_id: Position | None = None,
+        groups: tuple[str, ...] = (),
+        pos: Position | None = None,
+    ) -> tuple[Session, MemorySink]:
+        sink = sink or MemorySink()
+        claims = claims_of(client_id, groups=groups, pos=pos)
+        return self.hub.attach(claims, sink, last_id), sink
+
+
+def claims_of(
+    client_id: str, *, groups: tuple[str, ...] = (), pos: Position | None = None
+) -> Claims:
+    exp = UNIX_S + 7200
+    return Claims(client_id, exp, groups=groups, pos=None if pos is None else str(pos))
