@@ -1,0 +1,92 @@
+// Builds the client. Without a flag: what the server serves, into core/headrace/static/.
+// --check: everything that is checked, and that the committed files are what the sources give.
+// --package: what the npm package holds, into dist/.
+
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const staticDir = join(here, "../core/headrace/static");
+const { version } = JSON.parse(await readFile(join(here, "package.json"), "utf8"));
+const banner = { js: `/*! headrace ${version} | MIT License */` };
+const common = { absWorkingDir: here, bundle: true, banner, charset: "utf8", logLevel: "warning" };
+
+const served = [
+  { name: "headrace.js", entry: "src/index.ts", format: "esm", target: "es2020" },
+  { name: "jsapi.js", entry: "src/jsapi.ts", format: "iife", target: "es2018" },
+];
+
+/** Put the files that the server serves into `outdir`. */
+async function buildServed(outdir) {
+  for (const { name, entry, format, target } of served) {
+    const outfile = join(outdir, name);
+    await build({
+      ...common,
+      entryPoints: [entry],
+      outfile,
+      format,
+      target,
+      minify: true,
+      mangleProps: /^_[a-z]/,
+    });
+  }
+}
+
+/** Put the npm package's module and declarations into `outdir`. */
+async function buildPackage(outdir) {
+  const outfile = join(outdir, "index.js");
+  await build({ ...common, entryPoints: ["src/index.ts"], outfile, format: "esm", target: "es2020" });
+  run("declarations", "tsc", ["-p", "tsconfig.package.json", "--outDir", outdir]);
+}
+
+/** Run a program of node_modules/.bin, or node itself, and end everything if it fails. */
+function run(what, program, args) {
+  const path = program === "node" ? process.execPath : join(here, "node_modules/.bin", program);
+  const { status, error } = spawnSync(path, args, { cwd: here, stdio: "inherit" });
+  if (status !== 0) fail(`${what}: ${program} ${args.join(" ")} failed${error ? `: ${error.message}` : ""}`);
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+async function check() {
+  run("types", "tsc", ["-p", "tsconfig.json"]);
+  run("lint", "biome", ["ci", "--error-on-warnings", "."]);
+  run("unit tests", "node", ["test/run.mjs"]);
+  const scratch = await mkdtemp(join(tmpdir(), "headrace-js-"));
+  try {
+    await buildPackage(scratch);
+    await buildServed(scratch);
+    for (const { name } of served) {
+      const fresh = await readFile(join(scratch, name));
+      const committed = await readFile(join(staticDir, name)).catch(() => null);
+      if (!committed?.equals(fresh)) {
+        fail(`core/headrace/static/${name} is not what js/ gives: run "make js" and commit it`);
+      }
+      console.log(`${name}: ${fresh.length} bytes, ${gzipSync(fresh).length} gzipped`);
+    }
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
+
+switch (process.argv[2]) {
+  case undefined:
+    await buildServed(staticDir);
+    break;
+  case "--package":
+    await buildPackage(join(here, "dist"));
+    break;
+  case "--check":
+    await check();
+    break;
+  default:
+    fail(`unknown flag ${process.argv[2]}: it may be --check or --package`);
+}

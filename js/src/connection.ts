@@ -1,0 +1,334 @@
+/**
+ * The state machine that keeps one client connected; the module's `Channel` and the App Engine
+ * `Socket` are two faces of it.
+ *
+ * It tells its listener `open`, `message`, `gap` and `error` as often as they happen, and `close`
+ * once, last. Nothing is told from inside the constructor, `start` or `close`.
+ */
+
+import { Backoff } from "./backoff";
+import * as codes from "./codes";
+import type { Frame, Message, Opened } from "./frames";
+import { PING_INTERVAL_MS } from "./frames";
+import { Ladder } from "./ladder";
+import type { ConnectionOptions, Listener } from "./listener";
+import type { Platform } from "./platform";
+import { comparePositions } from "./position";
+import { renewalDelay } from "./renewal";
+import type { Link, Loss, Sink } from "./transport";
+
+enum State {
+  /** Not connected; the timer ends it. */
+  Waiting,
+  /** The application is asked for a token. */
+  Authorizing,
+  /** From dialling to the server's first word. */
+  Connecting,
+  Open,
+  Closed,
+}
+
+const NEXT: Readonly<Record<State, readonly State[]>> = {
+  [State.Waiting]: [State.Authorizing, State.Closed],
+  [State.Authorizing]: [State.Connecting, State.Waiting, State.Closed],
+  [State.Connecting]: [State.Open, State.Waiting, State.Closed],
+  [State.Open]: [State.Waiting, State.Closed],
+  [State.Closed]: [],
+};
+
+/** A connection that held so long counts as a success: the next wait is a first one again. */
+const STABLE_MS = 10_000;
+/** From dialling to the server's first word. A proxy that buffers shows itself here. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** For the application's own token function. */
+const TOKEN_TIMEOUT_MS = 30_000;
+/** Silence of so many ping intervals is a dead line. */
+const SILENT_INTERVALS = 2;
+/** A compact JWT (RFC 7515 section 7.1). Anything else could not even be put in a header. */
+const TOKEN_FORM = /^[\w-]+(\.[\w-]*)*$/;
+
+export class Connection {
+  private _state: State = State.Waiting;
+  /** Counts connections; what an earlier one still says is ignored. */
+  private _generation = 0;
+  private _link: Link | null = null;
+  private _token: string | null = null;
+  private _timer: unknown = null;
+  private _renewTimer: unknown = null;
+  private _openedAt = 0;
+  private _heardAt = 0;
+  private _silenceMs = PING_INTERVAL_MS * SILENT_INTERVALS;
+  /** The server's wish for the next wait. */
+  private _wish: number | null = null;
+  /** The last message; one that is not after it is a duplicate. */
+  private _seen: string | null = null;
+  private _position: string | null;
+  private readonly _backoff: Backoff;
+  private readonly _ladder: Ladder;
+  private readonly _unsubscribe: () => void;
+
+  constructor(
+    private readonly _options: ConnectionOptions,
+    private readonly _platform: Platform,
+    private readonly _listener: Listener,
+  ) {
+    this._position = this._seen = _options.lastId;
+    this._backoff = new Backoff(_platform.random);
+    this._ladder = new Ladder(_options.transports, _platform.storage, _options.url);
+    this._unsubscribe = _platform.onWake((online) => this._wake(online));
+    this._attempt();
+  }
+
+  get isOpen(): boolean {
+    return this._state === State.Open;
+  }
+
+  /** Resume after this id. */
+  get lastId(): string | null {
+    return this._position;
+  }
+
+  /** End it; the listener hears of it a moment later. A second call does nothing. */
+  close(): void {
+    if (this._state === State.Closed) return;
+    this._end();
+    void Promise.resolve().then(() => this._listener.close(codes.NORMAL, "normal"));
+  }
+
+  private _go(state: State): void {
+    if (!NEXT[this._state].includes(state))
+      throw new Error(`impossible transition: ${this._state} to ${state}`);
+    this._state = state;
+  }
+
+  private _arm(delayMs: number, callback: () => void): void {
+    this._platform.clearTimeout(this._timer);
+    this._timer = this._platform.setTimeout(callback, delayMs);
+  }
+
+  private _attempt(): void {
+    this._go(State.Authorizing);
+    const mine = ++this._generation;
+    const { credentials } = this._options;
+    this._arm(TOKEN_TIMEOUT_MS, () => {
+      credentials.abandon();
+      this._lost({ code: codes.ABNORMAL, reason: "token() took over 30 s", reached: true });
+    });
+    credentials.get().then(
+      (token) => mine === this._generation && this._dial(token),
+      (error) =>
+        mine === this._generation &&
+        this._lost({ code: codes.ABNORMAL, reason: `token() failed: ${error}`, reached: true }),
+    );
+  }
+
+  private _dial(token: string): void {
+    this._go(State.Connecting);
+    this._token = token;
+    if (!TOKEN_FORM.test(token)) {
+      this._lost({ code: codes.INVALID_TOKEN, reason: "not a JWT", reached: true });
+      return;
+    }
+    this._arm(CONNECT_TIMEOUT_MS, () =>
+      this._lost({ code: codes.ABNORMAL, reason: "no answer within 10 s", reached: false }),
+    );
+    const dial = { url: this._options.url, token, lastId: this._position };
+    try {
+      this._link = this._ladder.current.connect(dial, this._sink());
+    } catch (error) {
+      this._lost({ code: codes.ABNORMAL, reason: String(error), reached: false });
+    }
+  }
+
+  private _sink(): Sink {
+    const mine = this._generation;
+    const current = () => mine === this._generation;
+    return {
+      frame: (frame) => {
+        if (!current()) return;
+        this._heardAt = this._platform.now();
+        this._receive(frame);
+      },
+      alive: () => {
+        if (current()) this._heardAt = this._platform.now();
+      },
+      lost: (loss) => {
+        if (!current()) return;
+        this._link = null;
+        this._lost(loss);
+      },
+    };
+  }
+
+  private _receive(frame: Frame): void {
+    switch (frame.kind) {
+      case "message":
+        this._deliver(frame.message);
+        break;
+      case "open":
+        this._opened(frame.opened);
+        break;
+      case "ping":
+        this._position = frame.id ?? this._position;
+        break;
+      case "gap":
+        this._listener.gap(frame.after, frame.before);
+        break;
+      case "reconnect":
+        this._wish = frame.delayMs;
+        break;
+      case "malformed":
+        this._report(codes.PROTOCOL_ERROR, `a frame ${frame.why}`);
+        break;
+      case "unknown": // a later server may say more than we know
+        break;
+    }
+  }
+
+  private _deliver(message: Message): void {
+    if (this._seen !== null && comparePositions(message.id, this._seen) <= 0) return;
+    this._position = this._seen = message.id;
+    this._listener.message(message);
+  }
+
+  private _opened(opened: Opened): void {
+    this._silenceMs = opened.pingIntervalMs * SILENT_INTERVALS;
+    this._watch();
+    this._scheduleRenewal(opened.expiresAt);
+    if (this._state === State.Open) return; // the answer to a renewal
+    this._go(State.Open);
+    this._openedAt = this._platform.now();
+    this._wish = null;
+    this._ladder.worked();
+    const before = this._position;
+    this._adopt(opened);
+    this._listener.open(opened, this._ladder.current.name);
+    if (opened.recovered === false && this.isOpen) this._listener.gap(before, opened.id);
+  }
+
+  /** Where the next connection resumes if no message comes on this one. */
+  private _adopt({ id, recovered }: Opened): void {
+    if (id === null) return;
+    if (this._position === null) {
+      this._position = id;
+    } else if (recovered === false && comparePositions(id, this._position) < 0) {
+      // The server's order began anew, so nothing that comes now is a duplicate.
+      this._position = id;
+      this._seen = null;
+    }
+  }
+
+  /** Notice a dead line by the missing ping. Re-arming at each frame would cost more than this. */
+  private _watch(): void {
+    const left = this._heardAt + this._silenceMs - this._platform.now();
+    if (left > 0) this._arm(left, () => this._watch());
+    else {
+      const reason = `nothing heard for ${Math.round(this._silenceMs / 1000)} s`;
+      this._lost({ code: codes.ABNORMAL, reason, reached: true });
+    }
+  }
+
+  private _scheduleRenewal(expiresAt: number | null): void {
+    this._platform.clearTimeout(this._renewTimer);
+    if (expiresAt === null || !this._options.credentials.renewable) return;
+    const delayMs = renewalDelay(expiresAt, this._platform.now(), this._platform.random());
+    if (delayMs === null) return;
+    this._renewTimer = this._platform.setTimeout(() => this._renew(expiresAt), delayMs);
+  }
+
+  private _renew(expiresAt: number): void {
+    const mine = this._generation;
+    this._options.credentials.fresh().then(
+      (token) => {
+        if (mine !== this._generation) return;
+        this._token = token;
+        if (!this._link?.renew(token)) this._redial();
+      },
+      (error) => {
+        if (mine !== this._generation) return;
+        this._report(codes.ABNORMAL, `token() failed: ${error}`);
+        this._scheduleRenewal(expiresAt);
+      },
+    );
+  }
+
+  private _wake(online: boolean): void {
+    switch (this._state) {
+      case State.Waiting:
+        this._attempt();
+        break;
+      case State.Authorizing:
+      case State.Connecting:
+        if (online) this._redial(); // what was sent into a dead network is not answered soon
+        break;
+      case State.Open:
+        if (online) this._redial();
+        else this._watch(); // timers do not run in a frozen page
+        break;
+      case State.Closed:
+        break;
+    }
+  }
+
+  /** Connect anew at once, and resume. */
+  private _redial(): void {
+    this._drop();
+    this._go(State.Waiting);
+    this._attempt();
+  }
+
+  private _lost(loss: Loss): void {
+    const wasOpen = this._state === State.Open;
+    if (wasOpen && this._platform.now() - this._openedAt >= STABLE_MS) this._backoff.reset();
+    if (!wasOpen && !loss.reached) this._ladder.failed();
+    this._drop();
+    const { credentials } = this._options;
+    const expired = loss.code === codes.EXPIRED_TOKEN && credentials.renewable;
+    if (codes.FINAL.includes(loss.code) && !expired) {
+      this._finish(loss);
+      return;
+    }
+    const full = loss.code === codes.TOO_MANY_CONNECTIONS;
+    if (full) this._ladder.restart();
+    const first = this._backoff.fresh;
+    let delayMs = this._wish ?? this._backoff.next(full) + (loss.retryAfterMs ?? 0);
+    this._wish = null;
+    if (expired) {
+      credentials.discard(this._token);
+      if (first) {
+        this._backoff.next();
+        delayMs = 0;
+      }
+    }
+    this._go(State.Waiting);
+    this._arm(delayMs, () => this._attempt());
+    this._report(loss.code, codes.TOKEN_DESCRIPTIONS[loss.code] ?? loss.reason);
+  }
+
+  private _finish({ code, reason }: Loss): void {
+    this._end();
+    if (code !== codes.NORMAL) {
+      this._listener.error({ code, description: codes.TOKEN_DESCRIPTIONS[code] ?? reason, fatal: true });
+    }
+    this._listener.close(code, reason);
+  }
+
+  private _report(code: number, description: string): void {
+    this._listener.error({ code, description, fatal: false });
+  }
+
+  private _end(): void {
+    this._drop();
+    this._go(State.Closed);
+    this._unsubscribe();
+  }
+
+  /** Let go of the connection and the timers. */
+  private _drop(): void {
+    this._generation += 1;
+    this._platform.clearTimeout(this._timer);
+    this._platform.clearTimeout(this._renewTimer);
+    this._link?.close();
+    this._link = null;
+  }
+}

@@ -1,0 +1,143 @@
+/** Update-messages to the server: posted one after another, kept while the line is down. */
+
+import * as codes from "./codes";
+import type { Credentials } from "./credentials";
+import type { Platform } from "./platform";
+import { readProblem } from "./problem";
+
+/** Who is to get an update-message; neither: the application. */
+export interface Target {
+  to?: string | readonly string[];
+  group?: string;
+}
+
+/** The server's answer: an id and a count when it was relayed, neither when the application has it. */
+export interface SendAnswer {
+  id?: string;
+  sessions?: number;
+}
+
+/** A send that failed. */
+export class SendError extends Error {
+  override readonly name = "SendError";
+
+  /** `status` is the HTTP status, or 0 when there was no answer: then nobody knows whether it arrived. */
+  constructor(
+    message: string,
+    readonly status = 0,
+    readonly retryAfterMs: number | null = null,
+  ) {
+    super(message);
+  }
+}
+
+/** How long the server may take to answer a post. */
+const POST_TIMEOUT_MS = 30_000;
+
+interface Item {
+  body: string;
+  resolve(answer: SendAnswer): void;
+  reject(error: Error): void;
+}
+
+export class Outbox {
+  private readonly _waiting: Item[] = [];
+  private _busy = false;
+  private _ended = false;
+
+  /** `isOpen` says whether the line is up; while it is down at most `limit` sends wait. */
+  constructor(
+    private readonly _url: string,
+    private readonly _credentials: Credentials,
+    private readonly _platform: Platform,
+    private readonly _isOpen: () => boolean,
+    private readonly _limit: number,
+  ) {}
+
+  /** Post in turn, now or when the line is up. */
+  send(data: string, { to, group }: Target): Promise<SendAnswer> {
+    if (typeof data !== "string") {
+      return Promise.reject(
+        new TypeError(`data is ${typeof data}; it must be a string: JSON.stringify() makes one`),
+      );
+    }
+    if (this._ended) return Promise.reject(closed());
+    if (!this._ready && this._waiting.length >= this._limit) {
+      return Promise.reject(
+        new SendError(
+          `${this._limit} messages wait already, the most while not connected; await "open" or raise outbox`,
+        ),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this._waiting.push({ body: JSON.stringify({ data, to, group }), resolve, reject });
+      this.flush();
+    });
+  }
+
+  /** The line is up: post what waits. */
+  flush(): void {
+    if (this._busy || !this._ready) return;
+    const item = this._waiting.shift();
+    if (!item) return;
+    this._busy = true;
+    this._post(item.body)
+      .then(item.resolve, item.reject)
+      .then(() => {
+        this._busy = false;
+        this.flush();
+      });
+  }
+
+  /** The channel has ended: what waits will not be posted. */
+  end(): void {
+    this._ended = true;
+    for (const { reject } of this._waiting.splice(0)) reject(closed());
+  }
+
+  private get _ready(): boolean {
+    return this._isOpen() && this._platform.isOnline();
+  }
+
+  private async _post(body: string): Promise<SendAnswer> {
+    let token = await this._credentials.get();
+    let response = await this._request(token, body);
+    if (response.status === 401 && this._credentials.renewable) {
+      const { code } = await readProblem(response);
+      if (code === codes.EXPIRED_TOKEN) {
+        this._credentials.discard(token);
+        token = await this._credentials.get();
+        response = await this._request(token, body);
+      }
+    }
+    if (!response.ok) {
+      const { detail, retryAfterMs } = await readProblem(response);
+      throw new SendError(detail, response.status, retryAfterMs);
+    }
+    const text = await response.text();
+    return text ? (JSON.parse(text) as SendAnswer) : {};
+  }
+
+  private async _request(token: string, body: string): Promise<Response> {
+    const { fetch } = this._platform;
+    if (!fetch) throw new SendError("this browser has no fetch()");
+    const controller = new AbortController();
+    const timer = this._platform.setTimeout(() => controller.abort(), POST_TIMEOUT_MS);
+    try {
+      return await fetch(`${this._url}/v1/messages`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body,
+        signal: controller.signal,
+      });
+    } catch (error) {
+      throw new SendError(`no answer from the server: ${error}`);
+    } finally {
+      this._platform.clearTimeout(timer);
+    }
+  }
+}
+
+function closed(): SendError {
+  return new SendError("the channel is closed");
+}

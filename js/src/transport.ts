@@ -1,0 +1,53 @@
+/** The one interface of the ways to be connected; each has a file of its own. */
+
+import type { Frame } from "./frames";
+
+export type TransportName = "websocket" | "sse" | "poll";
+
+/** What a connection starts from. */
+export interface Dial {
+  /** The server's base URL, absolute, `http:` or `https:`, without a slash at its end. */
+  url: string;
+  token: string;
+  /** Resume after this id. */
+  lastId: string | null;
+}
+
+/** Why a connection ended, or never came about. */
+export interface Loss {
+  /** A close code of `codes.ts`; an HTTP answer is given the code with the same meaning. */
+  code: number;
+  reason: string;
+  /** Whether a Headrace server answered, so that the transport is not to blame. */
+  reached: boolean;
+  /** The server's own wish, from `Retry-After`. */
+  retryAfterMs?: number;
+}
+
+/** Where a transport reports to; never called from inside `connect`. */
+export interface Sink {
+  frame(frame: Frame): void;
+  /** Something came that is no frame, such as a comment: the line is alive. */
+  alive(): void;
+  /** Comes once; nothing comes after it. */
+  lost(loss: Loss): void;
+}
+
+/** A connection that was asked for. */
+export interface Link {
+  /** End it; the sink hears nothing any more. */
+  close(): void;
+  /** Go on with this token; false where that takes a new connection. */
+  renew(token: string): boolean;
+}
+
+export interface Transport {
+  readonly name: TransportName;
+  /** Start connecting. May throw where the browser refuses to. */
+  connect(dial: Dial, sink: Sink): Link;
+}
+
+/** The address of `path` on the server, resuming after `lastId`. */
+export function address({ url, lastId }: Dial, path: string): string {
+  return url + path + (lastId === null ? "" : `?last_id=${lastId}`);
+}

@@ -1,0 +1,36 @@
+/** The WebSocket transport, subprotocol `headrace.v1`. */
+
+import * as codes from "./codes";
+import { parseFrame } from "./frames";
+import type { Platform } from "./platform";
+import { address, type Transport } from "./transport";
+
+/** The transport, or null where there is no WebSocket. */
+export function webSocketTransport({ WebSocket }: Platform): Transport | null {
+  if (!WebSocket) return null;
+  return {
+    name: "websocket",
+    connect(dial, sink) {
+      const url = address(dial, "/v1/connect").replace(/^http/, "ws");
+      // The token travels as a subprotocol: a browser can set no header, and a URL ends in logs.
+      const socket = new WebSocket(url, ["headrace.v1", `headrace.token.${dial.token}`]);
+      socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+        sink.frame(typeof data === "string" ? parseFrame(data) : { kind: "malformed", why: "is binary" });
+      };
+      socket.onclose = ({ code, reason }) => {
+        const ownClose = code !== codes.ABNORMAL && code !== codes.NO_STATUS;
+        sink.lost({ code, reason: reason || codes.REASONS[code] || "connection lost", reached: ownClose });
+      };
+      return {
+        close() {
+          socket.onmessage = socket.onclose = null;
+          socket.close(codes.NORMAL);
+        },
+        renew(token) {
+          socket.send(JSON.stringify({ type: "renew", token }));
+          return true;
+        },
+      };
+    },
+  };
+}
