@@ -71,6 +71,9 @@ FLUSH_MAX_BYTES = 256 * 1024
 PENDING_CONTROL_MAX_BYTES = 16 * 1024
 """Pongs and answers queued for a peer that sends but does not read; over it the peer is cut."""
 
+POLL_WAIT_S = 25.0
+"""How long a long poll waits for a message before it answers with none."""
+
 LISTEN_BACKLOG = 1024
 """Connections that the kernel completes before we accept them, and the most accepted in a row."""
 
@@ -91,6 +94,9 @@ PREFLIGHT_MAX_AGE_S = 600
 
 HISTORY_ENTRY_BYTES = 512
 """What an entry of the history costs beside its data, measured: objects, index and one encoding."""
+
+HISTORY_KEY_BYTES = 256
+"""What each further key of an entry costs, measured: a send to a list has one for each client."""
 
 HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 """Entries that one channel or group may have in the history, so that none can be a flood."""

@@ -82,10 +82,11 @@ class Run:
         self._forms: list[bytes | None] = [None] * len(Form)
 
     def encoded(self, form: Form) -> bytes:
-        """Return the messages' encodings one behind the other."""
+        """Return the messages' encodings one behind the other; with commas between for a poll."""
         found = self._forms[form]
         if found is None:
-            found = self._forms[form] = b"".join([m.encoded(form) for m in self.messages])
+            separator = b"," if form is Form.POLL else b""
+            found = self._forms[form] = separator.join([m.encoded(form) for m in self.messages])
         return found
 
 
@@ -149,9 +150,14 @@ def _encode_notice(fields: Mapping[str, object], form: Form) -> bytes:
     if form is Form.V1:
         return frames.frame(frames.TEXT, body)
     if form is Form.SSE:
-        return (
-            b": ping\n\n"
-            if fields["type"] == "ping"
-            else b"event: headrace\ndata: " + body + b"\n\n"
-        )
+        return _encode_sse_notice(fields, body)
     return body
+
+
+def _encode_sse_notice(fields: Mapping[str, object], body: bytes) -> bytes:
+    if fields["type"] == "ping":
+        return b": ping\n\n"  # a comment: browsers skip it, proxies see that the line is in use
+    event = b"event: headrace\ndata: " + body + b"\n\n"
+    if fields["type"] == "open":  # so that a browser resumes even if no message came
+        return f"id: {fields['id']}\n".encode() + event
+    return event

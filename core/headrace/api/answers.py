@@ -11,7 +11,7 @@ from headrace.errors import RequestError, TokenError
 Headers = tuple[tuple[str, str], ...]
 
 _to_json = msgspec.json.Encoder().encode
-_JSON: Headers = (("content-type", "application/json"), ("cache-control", "no-store"))
+JSON: Headers = (("content-type", "application/json"), ("cache-control", "no-store"))
 _PROBLEM: Headers = (("content-type", "application/problem+json"), ("cache-control", "no-store"))
 
 
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 def json_answer(value: object, status: int = 200) -> Answer:
     """Return `value`, a msgspec struct or plain JSON types, as the body."""
-    return Answer(status, _JSON, _to_json(value))
+    return Answer(status, JSON, _to_json(value))
 
 
 def problem(error: RequestError | TokenError) -> Answer:

@@ -61,12 +61,12 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - the last line of defence: the caller gets a 500, the log the rest
             _log.exception("%s %s failed", request.method, request.path)
             answer = answers.INTERNAL_ERROR
-        return self._with_cors(request, answer) if route.access is Access.CLIENT else answer
+        return self.with_cors(request, answer) if route.access is Access.CLIENT else answer
 
     def refuse(self, request: Request | None, error: RequestError | TokenError) -> Answer:
         """Return the answer of an error that was raised before a handler ran."""
         answer = answers.problem(error)
-        return answer if request is None else self._with_cors(request, answer)
+        return answer if request is None else self.with_cors(request, answer)
 
     def _options(self, request: Request) -> Answer:
         """Answer OPTIONS, a CORS preflight included (WHATWG Fetch, section 3.3)."""
@@ -81,7 +81,7 @@ class Dispatcher:
                 ("access-control-allow-headers", _PREFLIGHT_HEADERS),
                 ("access-control-max-age", str(limits.PREFLIGHT_MAX_AGE_S)),
             )
-        return self._with_cors(request, Answer(204, headers))
+        return self.with_cors(request, Answer(204, headers))
 
     def _check_origin(self, request: Request) -> None:
         origin = request.header("origin")
@@ -92,7 +92,7 @@ class Dispatcher:
                 " allowed_origins, or serve the page from this host and port",
             )
 
-    def _with_cors(self, request: Request, answer: Answer) -> Answer:
+    def with_cors(self, request: Request, answer: Answer) -> Answer:
         """Let the page that asked read the answer, if its origin is allowed."""
         origin = request.header("origin")
         if origin is None or not self.node.origins.allows(origin, request.header("host")):

@@ -37,7 +37,8 @@ class Route(msgspec.Struct, frozen=True):
     """One row of the table. In `path`, `{name}` stands for one segment, percent-encoded.
 
     `body` is the type of the JSON body, None for a route that takes none. Without a `handler` the
-    connection itself becomes the answer (a WebSocket), and the server does the rest.
+    connection itself becomes the answer (a WebSocket, an event stream), and the server does the
+    rest. A handler that `waits` for something to happen is cancelled when the client goes.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Route(msgspec.Struct, frozen=True):
     access: Access
     handler: Handler | None = None
     body: type[msgspec.Struct] | None = None
+    waits: bool = False
 
 
 class Match(NamedTuple):

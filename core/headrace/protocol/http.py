@@ -18,6 +18,7 @@ a body that nobody takes are kept.
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Final
 
 from headrace import limits
 from headrace.errors import RequestError, StateError
@@ -28,6 +29,10 @@ from headrace.protocol.request import Body, EndOfRequest, Event, Request
 from headrace.protocol.state import NEXT, State, Step
 
 __all__ = ["Body", "EndOfRequest", "Event", "HttpConnection", "Request", "State"]
+
+
+_BODYLESS: Final = frozenset({204, 304})
+"""Statuses whose answers have no body (RFC 9110 sections 15.3.5 and 15.4.5)."""
 
 
 class _Framing(Enum):
@@ -148,7 +153,7 @@ class HttpConnection:
             elif not self._buffer:
                 self._move(Step.SKIP)
             return None
-        self._begin()
+        self._head = None
         self._is_head = request.method == "HEAD"
         self._http_1_0 = request.http_version == "1.0"
         known = dict(request.headers)
@@ -215,8 +220,7 @@ class HttpConnection:
         """Return a whole answer; `close` makes it the connection's last.
 
         `status` is 200 or more. `headers` are without content-length. A HEAD request's answer
-        tells the body's length and leaves it out; 204 and 304 have none (RFC 9110 sections 9.3.2,
-        15.3.5, 15.4.5). Without a request, or with half of one, it is an answer to the connection
+        tells the body's length and leaves it out; 204 and 304 have none. Without a request, or with half of one, it is an answer to the connection
         itself (408, 503) and closes. Raises StateError when an answer has begun or was given, and
         ValueError for headers that cannot be sent.
         """
@@ -224,24 +228,30 @@ class HttpConnection:
         after = self._after(Step.RESPOND)
         close = close or not self._keep_alive or after is State.CLOSED
         ours = self._connection_header(close)
-        if status not in (204, 304):
+        bodyless = status in _BODYLESS
+        if not bodyless:
             ours.append(("content-length", str(len(body))))
-        head = encode_head(status, headers, ours)
+        answer = encode_head(status, headers, ours)
+        if not bodyless and not self._is_head:
+            answer += body
         self._state = after
         self._complete(close)
-        return head if self._is_head or status in (204, 304) else head + body
+        return answer
 
-    def start_response(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    def start_response(
+        self, status: int, headers: Sequence[tuple[str, str]] = (), *, until_close: bool = False
+    ) -> bytes:
         """Return the head of an answer whose body follows in pieces; raises as `respond`.
 
-        The body is chunked, or ends with the connection for an HTTP/1.0 client.
+        The body is chunked, or ends with the connection if asked to (`until_close`, so that its
+        pieces are the same bytes for every client) or for an HTTP/1.0 client.
         """
         self._settle()
         after = self._after(Step.START)
         framing = _Framing.CHUNKED
-        if self._is_head or status in (204, 304):
+        if self._is_head or status in _BODYLESS:
             framing = _Framing.NONE
-        elif self._http_1_0:
+        elif self._http_1_0 or until_close:
             framing = _Framing.CLOSE
         close = not self._keep_alive or framing is _Framing.CLOSE
         ours = self._connection_header(close)
@@ -296,14 +306,14 @@ class HttpConnection:
 
     def _complete(self, close: bool) -> None:
         """Go on to the next request after an answer."""
-        if self._state is not State.IDLE:
+        if self._state is State.IDLE:
+            if close or (self._peer_ended and not self._buffer):
+                self._move(Step.CLOSE)
+            elif self._buffer:
+                self._move(Step.RECEIVE)
+        if self._state is State.CLOSED:
             self._buffer.clear()
-        elif close or (self._peer_ended and not self._buffer):
-            self._move(Step.CLOSE)
-            self._buffer.clear()
-        elif self._buffer:
-            self._move(Step.RECEIVE)
-        self._head = None
+        self._begin()
 
     def _refuse(self) -> None:
         self._move(Step.REFUSE)

@@ -1,6 +1,6 @@
 """HTTP on the event loop: a connection that answers requests, one behind the other.
 
-It ends as a WebSocket (the transport gets another protocol), or closes. A connection whose request
+It ends as a stream (the transport gets another protocol), or closes. A connection whose request
 was refused before it was read to its end lingers: what still comes is thrown away until the peer
 has read the answer, because a close with unread data would destroy it on its way (RFC 9112
 section 9.6).
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, cast
 from headrace import limits
 from headrace.api.answers import Answer
 from headrace.api.auth import PROTOCOL, claims_of, query_value
-from headrace.api.routes import CONNECT
+from headrace.api.routes import CONNECT, EVENTS
 from headrace.api.routing import Match
 from headrace.errors import RequestError, TokenError
 from headrace.message import Form
 from headrace.position import parse_position
 from headrace.protocol.handshake import read_handshake
 from headrace.protocol.http import Body, EndOfRequest, HttpConnection, Request, State
+from headrace.server.events import HEADERS as EVENT_STREAM_HEADERS
+from headrace.server.events import EventStreamProtocol, retry_line
+from headrace.server.stream import StreamProtocol
 from headrace.server.websocket import WebSocketProtocol
 from headrace.wheel import UNSET
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection until it closes or becomes a WebSocket.
+    """One connection until it closes or becomes a stream.
 
     Bytes go into the sans-I/O `HttpConnection`; `_advance` takes its events and acts on them, one
     request at a time. Handlers run as tasks; while one runs, nothing more is read.
@@ -65,7 +68,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request, or turn away a connection too many."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         server = self._server
         server.connections.add(self)
         self._set_deadline(limits.HEADER_TIMEOUT_S)
@@ -90,7 +93,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._admitted and not self._lingers:
             self._http.receive_data(b"")
             self._advance()
-        return self._task is not None or not self._admitted
+        waits = self._match is not None and self._match.route.waits
+        return not self._admitted or (self._task is not None and not waits)
 
     def pause_writing(self) -> None:
         """Take no further request while the peer does not read its answers."""
@@ -104,7 +108,9 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection; a handler that still runs ends by itself, unheard."""
+        """Forget the connection; a handler that still works ends by itself, unheard."""
+        if self._task is not None and self._match is not None and self._match.route.waits:
+            self._task.cancel()
         self._server.forget(self)
         self._queued.clear()
         self._lingers = True
@@ -174,10 +180,12 @@ class HttpProtocol(asyncio.Protocol):
         self._server.wheel.cancel(self)
         if match.route is CONNECT:
             self._upgrade(request)
+        elif match.route is EVENTS:
+            self._stream(request)
         else:
-            self._transport.pause_reading()
-            body = b"".join(self._body)
-            work = self._answer(match, request, body)
+            if not match.route.waits:  # whoever waits must see the client go
+                self._transport.pause_reading()
+            work = self._answer(match, request, b"".join(self._body))
             self._task = self._server.loop.create_task(work)
 
     async def _answer(self, match: Match, request: Request, body: bytes) -> None:
@@ -213,7 +221,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
             self._set_deadline(limits.CLOSE_TIMEOUT_S)
 
-    # --- WebSocket -----------------------------------------------------------------------------
+    # --- streams -------------------------------------------------------------------------------
 
     def _upgrade(self, request: Request) -> None:
         """Become a WebSocket; a token's fault is told in a way that the client can read."""
@@ -229,17 +237,35 @@ class HttpProtocol(asyncio.Protocol):
             if not is_v1:
                 raise
             fault = error
-        data = self._http.upgrade(handshake.answer(PROTOCOL if is_v1 else None))
-        self._transport.write(data)
+        self._transport.write(self._http.upgrade(handshake.answer(PROTOCOL if is_v1 else None)))
         socket = WebSocketProtocol(server, self._transport, Form.V1 if is_v1 else Form.BARE)
-        server.connections.add(socket)
-        server.forget(self)
-        self._transport.set_protocol(socket)
-        self._lingers = True
+        self._hand_over(socket)
         if claims is not None:
-            socket.open(claims, position, self._http.trailing_data)
+            socket.open(claims, position)
+            if self._http.trailing_data:
+                socket.data_received(self._http.trailing_data)
         elif fault is not None:
             socket.refuse(fault)
+
+    def _stream(self, request: Request) -> None:
+        """Become an event stream; a browser that comes back says the last id in a header."""
+        server = self._server
+        claims = claims_of(server.node, request)
+        last_id = request.header("last-event-id") or query_value(request, "last_id")
+        position = parse_position(last_id) if last_id else None
+        answer = server.dispatcher.with_cors(request, Answer(200, EVENT_STREAM_HEADERS))
+        head = self._http.start_response(200, answer.headers, until_close=True)
+        self._transport.write(head + retry_line())
+        stream = EventStreamProtocol(server, self._transport)
+        self._hand_over(stream)
+        stream.open(claims, position)
+
+    def _hand_over(self, stream: StreamProtocol) -> None:
+        """Give the transport another protocol; this one is done."""
+        self._lingers = True
+        self._server.connections.add(stream)
+        self._server.forget(self)
+        self._transport.set_protocol(stream)
 
     # --- deadlines -----------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from headrace.message import Notice
 from headrace.server.admission import Admission
 from headrace.server.http import HttpProtocol
 from headrace.server.sockets import default_max_connections, set_options, tls_context
-from headrace.server.websocket import WebSocketProtocol
+from headrace.server.stream import StreamProtocol
 from headrace.session import Session
 from headrace.settings import Settings
 from headrace.wheel import TimerWheel
@@ -46,7 +46,7 @@ class Server:
         self.dispatcher = Dispatcher(self.node, routes_of(self.node))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
-        self.connections: set[HttpProtocol | WebSocketProtocol] = set()
+        self.connections: set[HttpProtocol | StreamProtocol] = set()
         self.draining = False
         self.port = settings.port
         self._max_connections = settings.max_connections or default_max_connections()
@@ -103,7 +103,7 @@ class Server:
             )
         return None
 
-    def forget(self, connection: HttpProtocol | WebSocketProtocol) -> None:
+    def forget(self, connection: HttpProtocol | StreamProtocol) -> None:
         """Take note that a connection has ended."""
         self.wheel.cancel(connection)
         self.connections.discard(connection)

@@ -1,0 +1,88 @@
+"""A long poll: `GET /v1/poll` answers with what there is, or waits for what comes.
+
+Each poll is a session that ends with its answer. Between two polls the history keeps what comes,
+and the presence grace keeps the client present.
+"""
+
+import asyncio
+
+from headrace import codes, limits
+from headrace.api.answers import JSON, Answer
+from headrace.api.auth import claims_of, query_value
+from headrace.api.routing import Access, Call, Route
+from headrace.errors import ExpiredTokenError, RequestError, RevokedTokenError, TokenError
+from headrace.message import Encodable, Form, Notice
+from headrace.position import parse_position
+
+_FAULTS: dict[int, type[TokenError]] = {
+    codes.EXPIRED_TOKEN: ExpiredTokenError,
+    codes.REVOKED_TOKEN: RevokedTokenError,
+}
+
+
+class PollSink:
+    """Collects what one poll answers; `done` is set when there is something, or an end."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self.items: list[bytes] = []
+        self.lost = False
+        self.closed: int | None = None
+
+    def deliver(self, what: Encodable, now: float) -> None:
+        """Collect messages; of the notices, note whether something was lost."""
+        if isinstance(what, Notice):
+            self.lost |= what.fields["type"] == "gap" or what.fields.get("recovered") is False
+        else:
+            self.items.append(what.encoded(Form.POLL))
+            self.done.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """End the wait."""
+        self.closed = code
+        self.done.set()
+
+
+async def poll(call: Call) -> Answer:
+    """Answer `{"messages": […], "last_id": …}`, at once or when something comes or 25 s are over.
+
+    `"recovered": false` is added where something after `last_id` may be lost. TokenError when the
+    token ends meanwhile, RequestError (503) when the server does.
+    """
+    hub = call.node.hub
+    claims = claims_of(call.node, call.request)
+    last_id = query_value(call.request, "last_id")
+    sink = PollSink()
+    session = hub.attach(claims, sink, parse_position(last_id) if last_id else None)
+    start = session.position
+    try:
+        if not sink.lost:
+            wait_s = min(limits.POLL_WAIT_S, max(claims.exp - hub.clocks.unix(), 0))
+            async with asyncio.timeout(wait_s):
+                await sink.done.wait()
+        hub.flush()  # also what this tick has brought
+    except TimeoutError:
+        if claims.exp <= hub.clocks.unix():
+            raise ExpiredTokenError("the token's lifetime ended during the poll") from None
+    except asyncio.CancelledError:
+        session.position = start  # the client is gone: it was given nothing
+        raise
+    finally:
+        hub.detach(session)
+    if sink.closed is not None and not sink.items:
+        raise _fault(sink.closed)
+    lost = b',"recovered":false' if sink.lost else b""
+    position = str(session.position).encode()
+    body = b'{"messages":[%b],"last_id":"%b"%b}' % (b",".join(sink.items), position, lost)
+    return Answer(200, JSON, body)
+
+
+def _fault(code: int) -> TokenError | RequestError:
+    fault = _FAULTS.get(code)
+    if fault is not None:
+        return fault(codes.REASONS[code])
+    retry_after = (("retry-after", str(limits.RETRY_AFTER_S)),)
+    return RequestError(503, f"the poll was ended: {codes.REASONS[code]}", retry_after)
+
+
+ROUTES = (Route("GET", "/v1/poll", Access.CLIENT, poll, waits=True),)

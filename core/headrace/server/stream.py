@@ -1,0 +1,150 @@
+"""What every long-lived connection has in common: it is the `Sink` of one session.
+
+A `StreamProtocol` writes what its session delivers, in its form; tells the session when the peer
+takes no more and when it does again; and lives by one deadline: the earliest of the next beat, the
+token's expiry and the end of the peer's patience with us. `websocket.py` and `events.py` say what
+goes over the wire beside messages.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from headrace import codes, limits
+from headrace.message import Encodable, Form, Notice
+from headrace.position import Position
+from headrace.session import Session
+from headrace.tokens import Claims
+from headrace.wheel import UNSET
+
+if TYPE_CHECKING:
+    from headrace.server.server import Server
+
+_PING = Notice({"type": "ping"})
+
+
+class StreamProtocol(asyncio.Protocol):
+    """One connection that a session's messages go to, until either side ends it."""
+
+    __slots__ = (
+        "_beat_at",
+        "_form",
+        "_last_write",
+        "_paused_at",
+        "_server",
+        "_session",
+        "_transport",
+        "tick",
+    )
+
+    def __init__(self, server: "Server", transport: asyncio.Transport, form: Form) -> None:
+        self.tick = UNSET
+        self._server = server
+        self._transport = transport
+        self._form = form
+        self._session: Session | None = None
+        self._last_write = self._beat_at = server.clocks.monotonic()
+        self._paused_at: float | None = None
+
+    def open(self, claims: Claims, last_id: Position | None) -> None:
+        """Attach to the hub; the first thing written is the `open` notice."""
+        self._transport.set_write_buffer_limits(limits.WRITE_HIGH_WATER_BYTES)
+        now = self._server.clocks.monotonic()
+        self._beat_at = now + self._server.settings.ping_interval_s
+        self._session = self._server.hub.attach(claims, self, last_id)
+        self._set_deadline(now)
+
+    # --- for the kinds of stream ---------------------------------------------------------------
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection in the way of its protocol (`Sink.close`)."""
+        raise NotImplementedError
+
+    def _beat(self) -> bool:
+        """Look after the line, once every ping interval; False when it is dead."""
+        raise NotImplementedError
+
+    # --- the session's sink --------------------------------------------------------------------
+
+    def deliver(self, what: Encodable, now: float) -> None:
+        """Write a message, a run of them or a notice, in this connection's form."""
+        data = what.encoded(self._form)
+        if data:  # a bare client gets no notices
+            self._transport.write(data)
+            self._last_write = now
+
+    # --- the transport's callbacks -------------------------------------------------------------
+
+    def eof_received(self) -> bool:
+        """Let the transport close: nothing that we send would be answered."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Leave what comes in the ring until the peer has taken more."""
+        self._paused_at = now = self._server.clocks.monotonic()
+        if self._session is not None:
+            self._session.pause()
+            self._set_deadline(now)
+
+    def resume_writing(self) -> None:
+        """Go on with what waits in the ring."""
+        self._paused_at = None
+        if self._session is not None:
+            self._server.hub.resume(self._session)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._detach()
+        self._server.forget(self)
+
+    def shut_down(self) -> None:
+        """Go on with the end that the session was told; nothing else is to be ended."""
+
+    def abort(self) -> None:
+        """Close without waiting for anything."""
+        self._transport.abort()
+
+    # --- deadlines -----------------------------------------------------------------------------
+
+    def on_deadline(self, now: float) -> None:
+        """Do what the time asks for: cut, expire, look after the line, ping."""
+        session = self._session
+        if session is None:  # it is closing, and takes too long
+            self._transport.abort()
+            return
+        settings = self._server.settings
+        if self._paused_at is not None and now - self._paused_at >= settings.write_timeout_s:
+            self._transport.abort()
+            return
+        if session.claims.exp <= self._server.clocks.unix():
+            self._server.hub.close(session, codes.EXPIRED_TOKEN)
+            return
+        if now >= self._beat_at:
+            self._beat_at = now + settings.ping_interval_s
+            if not self._beat():
+                self._transport.abort()
+                return
+        if self._paused_at is None and now - self._last_write >= settings.ping_interval_s:
+            self.deliver(_PING, now)
+            self._last_write = now  # also where the form has no ping
+        self._set_deadline(now)
+
+    def _set_deadline(self, now: float) -> None:
+        session = self._session
+        assert session is not None
+        settings = self._server.settings
+        deadline = min(self._beat_at, now + session.claims.exp - self._server.clocks.unix())
+        if self._paused_at is None:
+            deadline = min(deadline, self._last_write + settings.ping_interval_s)
+        else:
+            deadline = min(deadline, self._paused_at + settings.write_timeout_s)
+        self._server.wheel.set(self, deadline)
+
+    def _set_closing_deadline(self) -> None:
+        """Give the peer a while to take the goodbye."""
+        now = self._server.clocks.monotonic()
+        self._server.wheel.set(self, now + limits.CLOSE_TIMEOUT_S)
+
+    def _detach(self) -> None:
+        if self._session is not None:
+            self._server.hub.detach(self._session)
+            self._session = None
