@@ -18,10 +18,11 @@ from operator import attrgetter
 
 from headrace import limits
 from headrace.message import Message
-from headrace.position import Position
+from headrace.position import START, Position
 
 EVERYONE = "*"
 _position_of = attrgetter("position")
+_EVICTED = Message(START, "")
 
 
 def channel_key(client_id: str) -> str:
@@ -35,7 +36,7 @@ def group_key(group: str) -> str:
 
 
 class _Log:
-    """The messages of one key; evicted ones are cut off the list now and then, not one by one."""
+    """The messages of one key; places of evicted ones are cut off now and then, not one by one."""
 
     __slots__ = ("floor", "messages", "start")
 
@@ -49,6 +50,7 @@ class _Log:
 
     def evict(self) -> Message:
         oldest = self.messages[self.start]
+        self.messages[self.start] = _EVICTED  # so that the message is let go of at once
         self.start += 1
         if self.start * 2 > len(self.messages):
             del self.messages[: self.start]
@@ -85,7 +87,7 @@ class History:
         """Remember `message` under each of `keys`; its id must lie after all earlier ones."""
         self.latest = message.position
         self._entries.append((message, keys))
-        self.size_bytes += message.size_bytes + limits.HISTORY_ENTRY_BYTES
+        self.size_bytes += _cost_bytes(message, keys)
         for key in keys:
             log = self._logs.get(key)
             if log is None:
@@ -131,10 +133,15 @@ class History:
         """Forget the oldest message of all."""
         message, keys = self._entries.popleft()
         self.floor = message.position
-        self.size_bytes -= message.size_bytes + limits.HISTORY_ENTRY_BYTES
+        self.size_bytes -= _cost_bytes(message, keys)
         for key in keys:
             log = self._logs[key]
             if len(log) and log.messages[log.start] is message:  # or the key's bound was first
                 log.evict()
             if not len(log):
                 del self._logs[key]
+
+
+def _cost_bytes(message: Message, keys: tuple[str, ...]) -> int:
+    further = (len(keys) - 1) * limits.HISTORY_KEY_BYTES
+    return message.size_bytes + limits.HISTORY_ENTRY_BYTES + further

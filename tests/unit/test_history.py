@@ -1,0 +1,254 @@
+"""headrace.history, with a list of everything ever sent as model."""
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace import limits
+from headrace.history import EVERYONE, History, channel_key, group_key
+from headrace.message import Message
+from headrace.position import Position
+
+START = Position(1000, 0)
+A, B, G = channel_key("a"), channel_key("b"), group_key("g")
+ALL_KEYS = (EVERYONE, A, B, G)
+ENTRY = limits.HISTORY_ENTRY_BYTES
+
+
+def message(ms: int, seq: int = 0, data: str = "x") -> Message:
+    return Message(Position(ms, seq), data)
+
+
+def history_of(*sent: tuple[Message, tuple[str, ...]], max_bytes: int = 1 << 30) -> History:
+    history = History(START, max_bytes=max_bytes, max_age_s=120)
+    for each, keys in sent:
+        history.append(each, keys)
+    return history
+
+
+@pytest.fixture
+def key_bound(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Each key may have four entries."""
+    monkeypatch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 4)
+    return 4
+
+
+class NaiveHistory:
+    """Remembers everything, and beside it what a history may still have."""
+
+    def __init__(self, max_bytes: int, max_age_s: float, key_max_messages: int) -> None:
+        self.everything: list[tuple[Message, tuple[str, ...]]] = []
+        self.first_kept = 0
+        self.floor = self.latest = START
+        self.max_bytes, self.max_age_s = max_bytes, max_age_s
+        self.key_max_messages = key_max_messages
+
+    def append(self, sent: Message, keys: tuple[str, ...]) -> None:
+        self.everything.append((sent, keys))
+        self.latest = sent.position
+        while self.size_bytes > self.max_bytes:
+            self.evict()
+
+    def expire(self, now_ms: int) -> None:
+        while (kept := self.kept) and now_ms - kept[0][0].position.ms > self.max_age_s * 1000:
+            self.evict()
+
+    def evict(self) -> None:
+        self.floor = self.everything[self.first_kept][0].position
+        self.first_kept += 1
+
+    @property
+    def kept(self) -> list[tuple[Message, tuple[str, ...]]]:
+        return self.everything[self.first_kept :]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(
+            sent.size_bytes + ENTRY + limits.HISTORY_KEY_BYTES * (len(keys) - 1)
+            for sent, keys in self.kept
+        )
+
+    def share(self, key: str) -> list[Message]:
+        """What is left of one key: its newest."""
+        of_key = [sent for sent, keys in self.everything if key in keys]
+        kept = [sent for sent, _ in self.kept]
+        return [sent for sent in of_key[-self.key_max_messages :] if sent in kept]
+
+    def since(self, keys: list[str], after: Position) -> list[Message]:
+        shares = [self.share(key) for key in keys]
+        return [
+            sent
+            for sent, _ in self.kept
+            if sent.position > after and any(sent in share for share in shares)
+        ]
+
+    def lost(self, keys: list[str], after: Position) -> bool:
+        """Tell whether `since` would leave out anything that any of the keys had."""
+        return any(
+            sent.position > after and sent not in self.share(key)
+            for key in keys
+            for sent, sent_keys in self.everything
+            if key in sent_keys
+        )
+
+
+appends = st.tuples(
+    st.just("append"),
+    st.integers(0, 3),  # milliseconds since the last
+    st.integers(0, 2000),  # bytes
+    st.lists(st.sampled_from(ALL_KEYS), min_size=1, unique=True),
+)
+expiries = st.tuples(st.just("expire"), st.integers(0, 500), st.just(0), st.just([""]))
+
+
+@given(
+    st.lists(appends | expiries, max_size=60),
+    st.integers(0, 12_000),
+    st.sampled_from([0, 0.02, 0.5]),
+    st.data(),
+)
+def test_it_gives_what_a_naive_history_gives(
+    steps: list[tuple[str, int, int, list[str]]],
+    max_bytes: int,
+    max_age_s: float,
+    data: st.DataObject,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 5)
+        history = History(START, max_bytes=max_bytes, max_age_s=max_age_s)
+        naive = NaiveHistory(max_bytes, max_age_s, 5)
+        place = START
+        for what, delay_ms, size_bytes, keys in steps:
+            if what == "append":
+                place = Position(place.ms + delay_ms, 0 if delay_ms else place.seq + 1)
+                sent = Message(place, "x" * size_bytes)
+                history.append(sent, tuple(keys))
+                naive.append(sent, tuple(keys))
+            else:
+                history.expire(place.ms + delay_ms)
+                naive.expire(place.ms + delay_ms)
+            assert (history.floor, history.latest) == (naive.floor, naive.latest)
+            assert (len(history), history.size_bytes) == (len(naive.kept), naive.size_bytes)
+
+    places = [sent.position for sent, _ in naive.everything]
+    odd = [Position(0, 0), START, Position(place.ms, place.seq + 1), Position(place.ms + 1, 0)]
+    for after in {*places, *odd}:
+        keys = data.draw(st.lists(st.sampled_from(ALL_KEYS), unique=True))
+        assert history.since(keys, after) == naive.since(keys, after)
+        if history.covers(keys, after):
+            assert not naive.lost(keys, after)
+        else:  # honest, but not more pessimistic than its floors
+            beyond = not naive.floor <= after <= naive.latest
+            assert beyond or naive.lost(keys, after)
+
+
+def test_since_gives_what_came_after_an_id_in_order_each_once() -> None:
+    first, second, third = message(1001), message(1001, 1), message(1002)
+    history = history_of((first, (A, B)), (second, (G,)), (third, (EVERYONE,)))
+    assert history.since([EVERYONE, A, B, G], START) == [first, second, third]
+    assert history.since([A, G, G, A], START) == [first, second]
+    assert history.since([A, EVERYONE], first.position) == [third]
+    assert history.since([A], third.position) == []
+    assert history.since([channel_key("nobody")], START) == []
+    assert history.since([], START) == []
+
+
+def test_names_of_different_kinds_are_different_keys() -> None:
+    keys = {channel_key("*"), group_key("*"), EVERYONE, channel_key("#*"), group_key("@*")}
+    assert len(keys) == 5
+
+
+def test_a_fresh_history_covers_its_start_and_nothing_else() -> None:
+    history = history_of()
+    assert (history.floor, history.latest, history.size_bytes) == (START, START, 0)
+    assert history.covers([A], START)
+    assert not history.covers([A], Position(999, 5))
+    assert not history.covers([A], Position(1000, 1))
+
+
+def test_an_id_beyond_the_latest_is_of_another_order() -> None:
+    history = history_of((message(1001), (A,)))
+    assert history.covers([A], Position(1001, 0))
+    assert not history.covers([A], Position(1001, 1))
+
+
+def test_the_floor_is_the_id_evicted_last() -> None:
+    history = history_of(*[(message(n), (A,)) for n in (1001, 1002, 1003)])
+    history.expire(1003 + 120_000 - 1)
+    assert history.floor == Position(1001, 0)
+    assert history.covers([A], Position(1001, 0))
+    assert not history.covers([A], Position(1000, 9))
+    assert [m.position.ms for m in history.since([A], START)] == [1002, 1003]
+
+
+def test_the_greatest_age_is_inclusive() -> None:
+    history = history_of((message(1001), (A,)))
+    history.expire(1001 + 120_000)
+    assert len(history) == 1
+    history.expire(1001 + 120_001)
+    assert len(history) == 0
+
+
+def test_the_byte_bound_is_inclusive_and_counts_what_an_entry_costs() -> None:
+    history = history_of(max_bytes=2 * (ENTRY + 10))
+    for ms in (1001, 1002):
+        history.append(message(ms, data="x" * 10), (A,))
+    assert len(history) == 2
+    history.append(message(1003, data=""), (A,))
+    assert [m.position.ms for m in history.since([A], START)] == [1002, 1003]
+    assert history.size_bytes == 2 * ENTRY + 10
+
+
+def test_each_further_key_of_an_entry_counts() -> None:
+    """Or a list of 3,000 client IDs would cost a megabyte and count as 512 bytes."""
+    history = history_of((message(1001), tuple(channel_key(str(n)) for n in range(3000))))
+    assert history.size_bytes == 1 + ENTRY + 2999 * limits.HISTORY_KEY_BYTES
+    history.expire(10**9)
+    assert history.size_bytes == 0
+
+
+def test_a_history_of_no_bytes_keeps_nothing_and_still_tells_what_was_lost() -> None:
+    history = history_of((message(1001), (A,)), max_bytes=0)
+    assert len(history) == 0
+    assert not history.covers([A], START)
+    assert history.covers([A], Position(1001, 0))
+
+
+def test_a_key_s_own_bound_costs_nobody_else_anything(key_bound: int) -> None:
+    flood = [(message(1001 + n), (G,)) for n in range(key_bound + 1)]
+    history = history_of((quiet := message(1000, 1), (A,)), *flood)
+    assert history.floor == START
+    assert history.covers([A], START)
+    assert history.since([A], START) == [quiet]
+    assert not history.covers([A, G], START)
+    assert history.covers([G], Position(1001, 0))
+    assert len(history.since([G], START)) == key_bound
+
+
+def test_after_a_key_s_own_bound_the_common_ones_go_on(key_bound: int) -> None:
+    history = history_of(*[(message(1001 + n), (G,)) for n in range(key_bound + 3)])
+    history.expire(1001 + key_bound + 120_001)  # all but two
+    assert [m.position.ms for m in history.since([G], START)] == [1005 + 1, 1005 + 2]
+    history.expire(10**9)
+    assert history.since([G], START) == []
+    assert history._logs == {}
+    assert history.covers([G], history.latest)
+
+
+def test_an_evicted_message_is_let_go_of_at_once() -> None:
+    history = history_of(*[(message(1001 + n), (A,)) for n in range(100)])
+    oldest = history.since([A], START)[0]
+    references = sys.getrefcount(oldest)
+    history.expire(1001 + 120_001)
+    assert history.floor == oldest.position
+    assert sys.getrefcount(oldest) == references - 2  # the log's and the key's
+
+
+def test_a_long_lived_key_does_not_grow() -> None:
+    history = history_of(max_bytes=10 * (ENTRY + 1))
+    for ms in range(1001, 3000):
+        history.append(message(ms), (EVERYONE,))
+    assert len(history) == 10
+    assert len(history._logs[EVERYONE].messages) <= 21
