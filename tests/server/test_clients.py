@@ -1,0 +1,162 @@
+"""Clients that others wrote receive what the application sends, wherever they put the token."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.server.kit import API_KEY, V1, Site, run
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+Receive = Callable[[], Awaitable[str]]
+Client = Callable[[str, list[str], dict[str, str]], AbstractAsyncContextManager[Receive]]
+
+NODE_CLIENT = Path(__file__).with_name("ws_client.mjs")
+
+PAYLOADS = {
+    "ascii": "hello",
+    "empty": "",
+    "unicode": 'žluťoučký 🐎 \u2028 "\\/\x00\x1f\x7f\r\n',
+    "largest ascii": "x" * 32768,
+    "largest of two bytes": "é" * 16384,
+    "largest of four bytes": "🐎" * 8192,
+}
+
+
+@asynccontextmanager
+async def with_websockets(
+    url: str, protocols: list[str], headers: dict[str, str]
+) -> AsyncIterator[Receive]:
+    subprotocols = [Subprotocol(name) for name in protocols] or None
+    async with connect(
+        url, subprotocols=subprotocols, additional_headers=headers, proxy=None, max_size=None
+    ) as client:
+
+        async def receive() -> str:
+            frame = await client.recv()
+            assert isinstance(frame, str)
+            return frame
+
+        yield receive
+
+
+@asynccontextmanager
+async def with_aiohttp(
+    url: str, protocols: list[str], headers: dict[str, str]
+) -> AsyncIterator[Receive]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, protocols=protocols, headers=headers) as client,
+    ):
+        yield client.receive_str
+
+
+@asynccontextmanager
+async def with_node(
+    url: str, protocols: list[str], headers: dict[str, str]
+) -> AsyncIterator[Receive]:
+    asked = json.dumps({"url": url, "protocols": protocols, "headers": headers})
+    node = await asyncio.create_subprocess_exec(
+        "node",
+        str(NODE_CLIENT),
+        asked,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )
+    assert node.stdin is not None
+    assert node.stdout is not None
+    lines = node.stdout
+
+    async def event() -> Any:
+        return json.loads(await lines.readline())
+
+    async def receive() -> str:
+        text: str = (await event())["text"]
+        return text
+
+    try:
+        assert await event() == {"open": V1 if protocols else ""}
+        yield receive
+    finally:
+        node.stdin.close()
+        last = await event()
+        await node.wait()
+    assert last == {"close": 1000, "reason": ""}
+
+
+CLIENTS: dict[str, Client] = {
+    "websockets": with_websockets,
+    "aiohttp": with_aiohttp,
+    "node-ws": with_node,
+}
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> Client:
+    return CLIENTS[request.param]
+
+
+@pytest.mark.parametrize("place", ["subprotocol", "bearer", "query", "bearer with v1"])
+async def test_every_client_with_the_token_in_every_place(
+    site: Site, client: Client, place: str
+) -> None:
+    token = await site.channel("al/ice +ž")
+    url = f"{site.ws_url}/v1/connect"
+    protocols: list[str] = []
+    headers = {}
+    if place == "query":
+        url += f"?token={token}"
+    elif place == "subprotocol":
+        protocols = [V1, f"headrace.token.{token}"]
+    else:
+        headers["Authorization"] = f"Bearer {token}"
+        if place == "bearer with v1":
+            protocols = [V1]
+    async with client(url, protocols, headers) as receive:
+        if protocols:
+            assert json.loads(await receive())["type"] == "open"
+        sent = {name: await site.send(data, to="al/ice +ž") for name, data in PAYLOADS.items()}
+        assert {answer["sessions"] for answer in sent.values()} == {1}
+        for name, data in PAYLOADS.items():
+            frame = await receive()
+            if protocols:
+                assert json.loads(frame) == {"id": sent[name]["id"], "data": data}
+            else:
+                assert frame == data
+
+
+@pytest.mark.parametrize("data", ["x" * 32769, "é" * 16385, "🐎" * 8192 + "x"])
+async def test_a_byte_too_many_is_sent_to_nobody(site: Site, data: str) -> None:
+    async with site.connect_bare(await site.channel()) as client:
+        status, answer, headers = await site.post("/v1/send", {"to": "alice", "data": data})
+        assert status == 413
+        assert headers["content-type"] == "application/problem+json"
+        assert "32768" in answer["detail"]
+        await site.send("the next one")
+        assert await client.recv() == "the next one"
+    assert (await site.stats())["messages"] == 1
+
+
+async def test_curl_sends_and_a_client_receives(site: Site) -> None:
+    async with site.connect_bare(await site.channel()) as client:
+        finished = await run(
+            "curl",
+            "--silent",
+            "--fail-with-body",
+            f"{site.url}/v1/send",
+            "--header",
+            f"Authorization: Bearer {API_KEY}",
+            "--header",
+            "Content-Type: application/json; charset=utf-8",
+            "--data",
+            '{"to": "alice", "data": "žluť 🐎"}',
+        )
+        assert finished.returncode == 0, finished.stdout
+        assert json.loads(finished.stdout)["sessions"] == 1
+        assert await client.recv() == "žluť 🐎"
