@@ -21,12 +21,12 @@ _METHOD_MAX_BYTES: Final = 32  # the longest registered is UPDATEREDIRECTREF, 17
 _TOKEN: Final = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n" % _TOKEN)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)*")
-_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][-+.A-Za-z0-9]*://([^/?]*)(.*)")
+_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][-+.A-Za-z0-9]*://([^/?]+)(.*)")
 # RFC 3986 section 3.2.2, without user information (RFC 9110 section 4.2.4).
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[-._~!$&'()*+,;=%0-9A-Za-z]*)(?::[0-9]*)?")
 # RFC 9110 section 5.5 calls these invalid in a value. With them gone, h11's expression for a
 # value cannot fail either, and so cannot go back over a long run of blanks again and again.
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class HeadReader:
@@ -105,7 +105,7 @@ class HeadReader:
             )
 
     def _parse(self, head: bytes) -> Request:
-        if _CONTROL.search(head):
+        if _CONTROL.search(head) or head.count(b"\r") != self._lines + 1:
             raise RequestError(400, "The head holds a control character.")
         fields = []
         for line in head[:-4].split(b"\r\n")[1:]:

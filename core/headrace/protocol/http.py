@@ -220,9 +220,10 @@ class HttpConnection:
         """Return a whole answer; `close` makes it the connection's last.
 
         `status` is 200 or more. `headers` are without content-length. A HEAD request's answer
-        tells the body's length and leaves it out; 204 and 304 have none. Without a request, or with half of one, it is an answer to the connection
-        itself (408, 503) and closes. Raises StateError when an answer has begun or was given, and
-        ValueError for headers that cannot be sent.
+        tells the body's length and leaves it out (RFC 9110 section 9.3.2); 204 and 304 have none.
+        Without a request, or with half of one, it is an answer to the connection itself (408,
+        503) and closes. Raises StateError when an answer has begun or was given, and ValueError
+        for headers that cannot be sent.
         """
         self._settle()
         after = self._after(Step.RESPOND)
