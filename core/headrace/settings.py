@@ -4,6 +4,7 @@
 it itself. Every field is checked in `__post_init__`, so a `Settings` that exists can be used.
 """
 
+import math
 from typing import Literal
 
 import msgspec
@@ -40,7 +41,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port is {self.port}; it must be 0 (any free port) to 65535")
         for number, secret in enumerate(self.secrets, start=1):
-            size_bytes = len(secret.encode())
+            try:
+                size_bytes = len(secret.encode())
+            except UnicodeEncodeError:
+                raise ConfigError(
+                    f"secret {number} is not UTF-8; `headrace keygen` makes one"
+                ) from None
             if size_bytes < limits.SECRET_MIN_BYTES:
                 raise ConfigError(
                     f"secret {number} is {size_bytes} bytes long; it must be at least"
@@ -50,14 +56,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError("api_key is empty; leave it out or set one: `headrace keygen`")
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
-            if value is not None and value < lowest:
+            if value is None:
+                continue
+            if value < lowest:
                 raise ConfigError(f"{name} is {value}; it must be at least {lowest}")
+            if not math.isfinite(value):
+                raise ConfigError(f"{name} is {value}; it must be a finite number")
         if self.slow_consumer not in ("close", "drop-oldest"):
             raise ConfigError(
                 f"slow_consumer is {self.slow_consumer!r}; it must be 'close' or 'drop-oldest'"
             )
         if (self.tls_cert is None) != (self.tls_key is None):
-            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            given, missing = ("tls_cert", "tls_key")
+            if self.tls_cert is None:
+                given, missing = missing, given
             raise ConfigError(f"{given} is set but {missing} is not; TLS needs both")
 
 
