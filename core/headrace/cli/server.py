@@ -1,0 +1,91 @@
+"""The commands that run a server or prepare one: serve, check-config, keygen, token."""
+
+import secrets
+
+import click
+
+from headrace import config, limits
+from headrace.cli.flags import CONFIGURATION, load, mint_token, settings_flags
+
+
+@click.command(short_help="Run the server.", epilog=CONFIGURATION)
+@settings_flags(*config.FIELDS)
+@click.option("--demo", is_flag=True, help="Serve a chat room to try out; its URL is printed.")
+def serve(demo: bool, **flags: object) -> None:
+    """Run the server until it is told to stop (SIGINT or SIGTERM).
+
+    With no secret and no API key it makes both, prints them, and listens on a loopback address
+    only.
+    """
+    # Late, so that the other commands start without it.
+    from headrace.server import run_server
+
+    settings, lines = config.complete(load(flags).settings, new_key=new_key)
+    for line in lines:
+        click.echo(line)
+    run_server(settings, announce=lambda url: click.echo(f"Listening on {url}"), demo=demo)
+
+
+@click.command(short_help="Show the settings and where each came from.", epilog=CONFIGURATION)
+@settings_flags(*config.FIELDS)
+def check_config(**flags: object) -> None:
+    """Show the settings, where each came from, and whether `serve` would start with them.
+
+    Takes the same flags as `serve`. Of keys only the lengths are shown. The exit code is 2 where
+    `serve` would refuse to start.
+    """
+    loaded = load(flags)
+    rows = config.describe(loaded)
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for name, value, source in rows:
+        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+    _, lines = config.complete(loaded.settings, new_key=new_key)
+    if lines:
+        click.echo("\n`headrace serve` will make up the missing keys: for trying out only.")
+
+
+@click.command(short_help="Print a new secret or API key.")
+@click.option("--env", is_flag=True, help="Print one of each, as lines of an environment file.")
+def keygen(env: bool) -> None:
+    """Print a new key, fit for a secret or an API key: 32 random bytes in base64url.
+
+    The text itself is the key: other programs that sign tokens use its bytes as they are, and do
+    not decode them.
+    """
+    if env:
+        click.echo(f"HEADRACE_SECRET={new_key()}")
+        click.echo(f"HEADRACE_API_KEY={new_key()}")
+    else:
+        click.echo(new_key())
+
+
+def new_key() -> str:
+    """Return 32 random bytes in base64url: a key that no shell and no file format mangles."""
+    return secrets.token_urlsafe(32)
+
+
+@click.command(short_help="Print a token for a client.", epilog=CONFIGURATION)
+@click.argument("client_id")
+@click.option(
+    "--minutes",
+    type=click.IntRange(limits.TOKEN_MIN_MINUTES, limits.TOKEN_MAX_MINUTES),
+    default=limits.TOKEN_DEFAULT_MINUTES,
+    show_default=True,
+    help="How long the token lasts.",
+)
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="Join a group. [repeatable]")
+@click.option(
+    "--send",
+    multiple=True,
+    metavar="TARGET",
+    help="What the client may send to by itself, as in group:lobby. [repeatable]",
+)
+@settings_flags("secrets", "client_id_max_bytes")
+def token(
+    client_id: str, minutes: int, groups: tuple[str, ...], send: tuple[str, ...], **flags: object
+) -> None:
+    """Print a token that lets the client CLIENT_ID listen to its channel.
+
+    It is signed here with the server's secret; no server needs to run.
+    """
+    click.echo(mint_token(load(flags), client_id, minutes, groups, send))
