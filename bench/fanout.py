@@ -36,7 +36,7 @@ SPARE_DESCRIPTORS = 200
 
 def main() -> None:
     options = _options()
-    names = options.server.split(",")
+    names = list(dict.fromkeys(options.server.split(",")))
     try:
         if unknown := [name for name in names if name not in SERVERS]:
             raise BenchError(f"no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--clients", type=_bounded(50, 19000), default=5000)
+    parser.add_argument("--clients", type=_bounded(100, 19000), default=5000)
     parser.add_argument("--bytes", type=_bounded(STAMP_BYTES, 32768), default=128)
     parser.add_argument("--rounds", type=_bounded(1, 20), default=3)
     parser.add_argument("--ticks", type=_bounded(1, 1000), default=20, help="with one message each")
@@ -110,11 +110,11 @@ def _round(server: Server, options: argparse.Namespace, core: int) -> report.Rou
         fleet = Fleet()
         try:
             before = _resident_bytes(target.pid)
-            kernel_before = _socket_buffer_bytes()
+            kernel_before = _kernel_bytes()
             connect_s = fleet.connect(target.port, requests, server.opening)
             time.sleep(0.2)
             memory = (_resident_bytes(target.pid) - before) / options.clients
-            kernel = (_socket_buffer_bytes() - kernel_before) / options.clients
+            kernel = (_kernel_bytes() - kernel_before) / options.clients
             single = _series(fleet, target, 1, options)
             burst = _series(fleet, target, BURST, options)
         finally:
@@ -163,10 +163,12 @@ def _resident_bytes(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
-def _socket_buffer_bytes() -> int:
-    """All TCP buffers of the machine, in bytes (the `mem` of /proc/net/sockstat is in pages)."""
+def _kernel_bytes() -> int:
+    """Kernel objects and TCP buffers of the whole machine: noisy, and both ends' sockets."""
+    memory = Path("/proc/meminfo").read_text()
+    slab_kib = int(memory.partition("Slab:")[2].split()[0])
     tcp = Path("/proc/net/sockstat").read_text().partition("TCP:")[2].split()
-    return int(tcp[tcp.index("mem") + 1]) * os.sysconf("SC_PAGESIZE")
+    return slab_kib * 1024 + int(tcp[tcp.index("mem") + 1]) * os.sysconf("SC_PAGESIZE")
 
 
 if __name__ == "__main__":

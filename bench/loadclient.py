@@ -110,9 +110,11 @@ class Fleet:
                 client, head = waiting[descriptor]
                 size = client.recv_into(self._room)
                 head += self._room[:size]
-                if size == 0 or not head.startswith(b"HTTP/1.1 101"[: len(head)]):
+                if size == 0:
+                    raise BenchError(f"closed handshake {len(self._sockets) + 1} halfway")
+                if not head.startswith(b"HTTP/1.1 101"[: len(head)]):
                     line = bytes(head).partition(b"\r\n")[0].decode(errors="replace")
-                    raise BenchError(f"handshake {len(self._sockets) + 1} refused: {line!r}")
+                    raise BenchError(f"refused handshake {len(self._sockets) + 1}: {line!r}")
                 if opening in head.partition(b"\r\n\r\n")[2] or (
                     not opening and b"\r\n\r\n" in head
                 ):
@@ -154,7 +156,7 @@ class Fleet:
             for descriptor, _ in poll(0, most):
                 size = receive[descriptor](room)
                 if size == 0:
-                    raise BenchError("the server closed a connection during a tick")
+                    raise BenchError("closed a connection during a tick")
                 received += size
             if time.monotonic() > deadline:
                 raise BenchError(

@@ -48,7 +48,7 @@ def summarize(results: Mapping[str, list[Round]], options: Mapping[str, object])
         row: dict[str, Any] = {
             "connects_per_s": _median(each.connects_per_s for each in rounds),
             "idle_bytes_per_client": _median(each.memory_bytes for each in rounds),
-            "kernel_buffer_bytes_per_client": _median(each.kernel_bytes for each in rounds),
+            "kernel_bytes_per_connection": _median(each.kernel_bytes for each in rounds),
         }
         for kind in ("single", "burst"):
             series: list[Series] = [getattr(each, kind) for each in rounds]
@@ -106,6 +106,7 @@ _COLUMNS = (
     ("p50 ms", ">", "burst.p50_ms"),
     ("p99 ms", ">", "burst.p99_ms"),
     ("KiB/client", ">", "idle_bytes_per_client"),
+    ("kernel KiB", ">", "kernel_bytes_per_connection"),
     ("connects/s", ">", "connects_per_s"),
 )
 
@@ -141,7 +142,7 @@ def _cell(row: Mapping[str, Any], path: str) -> str:
         return "-"
     if path == "connects_per_s":
         return f"{value:,.0f}"
-    if path == "idle_bytes_per_client":
+    if "_bytes_per_" in path:
         return f"{value / 1024:.1f}"
     return f"{value:.1f}" if path.endswith("_ms") else f"{value:.2f}"
 

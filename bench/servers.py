@@ -27,6 +27,9 @@ ROOT = HERE.parent
 START_TIMEOUT_S = 15.0
 """From starting a server until it says where it listens."""
 
+STDERR_TAIL_CHARACTERS = 1500
+"""How much of a failed server's stderr is shown."""
+
 ANSWER_TIMEOUT_S = 30.0
 """The longest wait for the answers to a tick's sends."""
 
@@ -109,7 +112,7 @@ class Server:
 
     title: str
     command: tuple[str, ...]
-    ready: re.Pattern[bytes] = re.compile(rb"ready (\d+) (\d+)")
+    ready: re.Pattern[bytes] = re.compile(rb"ready (\d+) (\d+)\s")
     publisher: Callable[[int], Publisher] = LinePublisher
     request: Callable[[int], bytes] = _plain_request
     opening: bytes = b""
@@ -138,7 +141,7 @@ SERVERS = {
     "headrace": Server(
         "Headrace",
         (sys.executable, str(ROOT / "server.py"), "--port", "0"),
-        ready=re.compile(rb"http://127\.0\.0\.1:((\d+))"),
+        ready=re.compile(rb"http://127\.0\.0\.1:((\d+))\s"),
         publisher=SendPublisher,
         request=_headrace_request,
         opening=b'"type":"open"',
@@ -167,7 +170,8 @@ class Running:
 def running(server: Server, clients: int, core: int) -> Iterator[Running]:
     """Start `server` on `core` alone, ready for so many clients; kill it at the end.
 
-    Raises BenchError when it cannot start, with the end of what it wrote to stderr.
+    Whatever goes wrong with it, here or in the caller's block, becomes a BenchError that ends with
+    the last it wrote to stderr.
     """
     environment = os.environ | {
         "HEADRACE_SECRET": SECRET,
@@ -186,11 +190,11 @@ def running(server: Server, clients: int, core: int) -> Iterator[Running]:
         )
         try:
             match = _wait_until_ready(process, server.ready)
-            if match is None:
-                complaints.seek(0)
-                tail = complaints.read().decode(errors="replace")[-1500:]
-                raise BenchError(f"{server.title} did not start:\n{tail}")
             yield Running(process.pid, int(match[1]), server.publisher(int(match[2])))
+        except (BenchError, OSError) as error:
+            complaints.seek(0)
+            tail = complaints.read().decode(errors="replace")[-STDERR_TAIL_CHARACTERS:]
+            raise BenchError(f"{server.title}: {error}\n{tail}".rstrip()) from error
         finally:
             process.kill()
             process.communicate()
@@ -198,16 +202,16 @@ def running(server: Server, clients: int, core: int) -> Iterator[Running]:
 
 def _wait_until_ready(
     process: subprocess.Popen[bytes], ready: re.Pattern[bytes]
-) -> re.Match[bytes] | None:
+) -> re.Match[bytes]:
     assert process.stdout is not None
     said = b""
     deadline = time.monotonic() + START_TIMEOUT_S
     while (match := ready.search(said)) is None:
         left_s = deadline - time.monotonic()
         if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
-            return None
+            raise BenchError(f"not ready after {START_TIMEOUT_S:g} s; it said {said!r}")
         piece = os.read(process.stdout.fileno(), 4096)
         if not piece:
-            return None
+            raise BenchError(f"ended before it was ready; it said {said!r}")
         said += piece
     return match
