@@ -149,9 +149,6 @@ export class Connection {
         this._heardAt = this._platform.now();
         this._receive(frame);
       },
-      alive: () => {
-        if (current()) this._heardAt = this._platform.now();
-      },
       lost: (loss) => {
         if (!current()) return;
         this._link = null;
@@ -180,6 +177,7 @@ export class Connection {
       case "malformed":
         this._report(codes.PROTOCOL_ERROR, `a frame ${frame.why}`);
         break;
+      case "close": // the transport's own way of ending follows
       case "unknown": // a later server may say more than we know
         break;
     }
@@ -195,14 +193,16 @@ export class Connection {
     this._silenceMs = opened.pingIntervalMs * SILENT_INTERVALS;
     this._watch();
     this._scheduleRenewal(opened.expiresAt);
-    if (this._state === State.Open) return; // the answer to a renewal
-    this._go(State.Open);
-    this._openedAt = this._platform.now();
-    this._wish = null;
-    this._ladder.worked();
+    const fresh = this._state !== State.Open; // if not, it answers a renewal or tells of a loss
     const before = this._position;
     this._adopt(opened);
-    this._listener.open(opened, this._ladder.current.name);
+    if (fresh) {
+      this._go(State.Open);
+      this._openedAt = this._platform.now();
+      this._wish = null;
+      this._ladder.worked();
+      this._listener.open(opened, this._ladder.current.name);
+    }
     if (opened.recovered === false && this.isOpen) this._listener.gap(before, opened.id);
   }
 

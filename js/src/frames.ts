@@ -30,6 +30,8 @@ export type Frame =
   | { kind: "ping"; id: string | null }
   | { kind: "gap"; after: string | null; before: string | null }
   | { kind: "reconnect"; delayMs: number }
+  /** What an event stream has in place of a close frame. */
+  | { kind: "close"; code: number; reason: string }
   | { kind: "unknown" }
   | { kind: "malformed"; why: string };
 
@@ -65,6 +67,8 @@ export function readFrame(value: unknown): Frame {
       return { kind: "gap", after: positionOrNull(fields.after), before: positionOrNull(fields.before) };
     case "reconnect":
       return { kind: "reconnect", delayMs: Math.min(positive(fields.delay_ms) ?? 0, RECONNECT_MAX_MS) };
+    case "close":
+      return readClose(fields);
     default:
       return typeof fields.type === "string" ? { kind: "unknown" } : malformed("has a type that is not text");
   }
@@ -85,6 +89,11 @@ function readOpened(fields: Record<string, unknown>): Opened {
     expiresAt: positive(fields.expires_at),
     pingIntervalMs: (positive(fields.ping_interval) ?? 0) * 1000 || PING_INTERVAL_MS,
   };
+}
+
+function readClose({ code, reason }: Record<string, unknown>): Frame {
+  if (typeof code !== "number") return malformed("closes without a code");
+  return { kind: "close", code, reason: typeof reason === "string" ? reason : "" };
 }
 
 function positionOrNull(value: unknown): string | null {

@@ -1,13 +1,15 @@
 /** The transports a browser has, in the order of preference. */
 
 import type { Platform } from "./platform";
+import { pollTransport } from "./poll";
+import { eventStreamTransport } from "./sse";
 import type { Transport, TransportName } from "./transport";
 import { webSocketTransport } from "./websocket";
 
 const MAKERS: Readonly<Record<TransportName, (platform: Platform) => Transport | null>> = {
   websocket: webSocketTransport,
-  sse: () => null,
-  poll: () => null,
+  sse: eventStreamTransport,
+  poll: pollTransport,
 };
 
 const ALL = Object.keys(MAKERS) as TransportName[];

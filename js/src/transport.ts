@@ -27,8 +27,6 @@ export interface Loss {
 /** Where a transport reports to; never called from inside `connect`. */
 export interface Sink {
   frame(frame: Frame): void;
-  /** Something came that is no frame, such as a comment: the line is alive. */
-  alive(): void;
   /** Comes once; nothing comes after it. */
   lost(loss: Loss): void;
 }

@@ -1,0 +1,29 @@
+/** What the two transports over HTTP share. */
+
+import * as codes from "./codes";
+import type { Platform } from "./platform";
+import { address, type Dial, type Loss, type Sink } from "./transport";
+
+/** GET `path` with the token in a header, because a URL ends in logs. */
+export function get(
+  fetch: NonNullable<Platform["fetch"]>,
+  dial: Dial,
+  path: string,
+  accept: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  const headers = { authorization: `Bearer ${dial.token}`, accept };
+  return fetch(address(dial, path), { headers, cache: "no-store", signal });
+}
+
+/** Run `work` until it ends, by itself or by the abort that is returned; its end is the loss. */
+export function start(sink: Sink, work: (signal: AbortSignal) => Promise<Loss>): () => void {
+  const controller = new AbortController();
+  const { signal } = controller;
+  work(signal)
+    .catch((error): Loss => ({ code: codes.ABNORMAL, reason: String(error), reached: false }))
+    .then((loss) => {
+      if (!signal.aborted) sink.lost(loss);
+    });
+  return () => controller.abort();
+}

@@ -1,0 +1,58 @@
+/**
+ * The Server-Sent Events transport.
+ *
+ * Read with `fetch`, not `EventSource`, which can set no header: the token would have to go into
+ * the URL, and its failures say neither status nor reason.
+ */
+
+import * as codes from "./codes";
+import { EventStreamParser, type StreamEvent } from "./eventstream";
+import { type Frame, parseFrame, readFrame } from "./frames";
+import { get, start } from "./http";
+import type { Platform } from "./platform";
+import { readLoss } from "./problem";
+import type { Dial, Loss, Sink, Transport } from "./transport";
+
+/** The transport, or null where an answer cannot be read while it comes. */
+export function eventStreamTransport({ fetch }: Platform): Transport | null {
+  if (!fetch || typeof ReadableStream === "undefined" || typeof TextDecoder === "undefined") return null;
+  return {
+    name: "sse",
+    connect(dial, sink) {
+      const close = start(sink, (signal) => read(fetch, dial, sink, signal));
+      return { close, renew: () => false };
+    },
+  };
+}
+
+async function read(
+  fetch: NonNullable<Platform["fetch"]>,
+  dial: Dial,
+  sink: Sink,
+  signal: AbortSignal,
+): Promise<Loss> {
+  const type = "text/event-stream";
+  const response = await get(fetch, dial, "/v1/events", type, signal);
+  if (!response.ok) return readLoss(response);
+  if (!response.body || !response.headers.get("content-type")?.startsWith(type)) {
+    return { code: codes.ABNORMAL, reason: "the answer is no event stream", reached: false };
+  }
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  const parser = new EventStreamParser();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return { code: codes.ABNORMAL, reason: "the event stream ended", reached: true };
+    const frames = parser.feed(decoder.decode(value, { stream: true })).map(toFrame);
+    if (!frames.length) frames.push({ kind: "ping", id: null }); // a comment, or a part: it is alive
+    for (const frame of frames) {
+      if (signal.aborted) break;
+      if (frame.kind === "close") return { ...frame, reached: true };
+      sink.frame(frame);
+    }
+  }
+}
+
+function toFrame({ type, id, data }: StreamEvent): Frame {
+  return type === "headrace" ? parseFrame(data) : readFrame({ id, data });
+}
