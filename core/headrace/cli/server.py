@@ -14,16 +14,24 @@ from headrace.cli.flags import CONFIGURATION, load, mint_token, settings_flags
 def serve(demo: bool, **flags: object) -> None:
     """Run the server until it is told to stop (SIGINT or SIGTERM).
 
-    With no secret and no API key it makes both, prints them, and listens on a loopback address
-    only.
+    With no secret and no API key it makes both, prints them, listens on a loopback address only,
+    and serves the chat room of --demo.
     """
     # Late, so that the other commands start without it.
     from headrace.server import run_server
 
-    settings, lines = config.complete(load(flags).settings, new_key=new_key)
+    given = load(flags).settings
+    demo = demo or not (given.secrets or given.api_key)
+    settings, lines = config.complete(given, new_key=new_key)
     for line in lines:
         click.echo(line)
-    run_server(settings, announce=lambda url: click.echo(f"Listening on {url}"), demo=demo)
+
+    def announce(url: str) -> None:
+        click.echo(f"Listening on {url}")
+        if demo:
+            click.echo(f"Open {url}/ in two tabs, and chat from one to the other.")
+
+    run_server(settings, announce, demo=demo)
 
 
 @click.command(short_help="Show the settings and where each came from.", epilog=CONFIGURATION)
