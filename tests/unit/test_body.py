@@ -1,11 +1,10 @@
 """headrace.protocol.body: each body whole, byte by byte, and with the next request behind it."""
 
-import itertools
-
 import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.wire import byte_by_byte, cut_at
 
 from headrace import limits
 from headrace.errors import RequestError
@@ -32,7 +31,7 @@ def read_chunks(
 
 def read(coded: bytes, max_bytes: int | None = None) -> tuple[bytes, object]:
     whole = read_chunks(ChunkedBody(), [coded], max_bytes)
-    assert read_chunks(ChunkedBody(), [bytes([byte]) for byte in coded], max_bytes) == whole
+    assert read_chunks(ChunkedBody(), byte_by_byte(coded), max_bytes) == whole
     if whole[1] is not False:
         assert read_chunks(ChunkedBody(), [coded + BEHIND], max_bytes) == whole
     return whole
@@ -185,8 +184,7 @@ def test_any_chunking_of_any_chunks_gives_what_h11_gives(
         for part in parts
     )
     coded += b"0\r\n" + draw.draw(st.sampled_from([b"", b"X: y\r\n"])) + b"\r\n"
-    edges = [0, *sorted(min(cut, len(coded)) for cut in cuts), len(coded)]
-    chunks = [coded[start:end] for start, end in itertools.pairwise(edges)]
+    chunks = cut_at(coded, cuts)
     assert read_chunks(ChunkedBody(), chunks) == (b"".join(parts), True)
     assert h11_reads(coded) == b"".join(parts)
 
@@ -203,6 +201,5 @@ PIECES = st.sampled_from(
 @settings(deadline=None)
 def test_any_chunking_of_any_bytes_gives_the_same(coded: bytes, cuts: list[int]) -> None:
     """And nothing but a RequestError is ever raised."""
-    edges = [0, *sorted(min(cut, len(coded)) for cut in cuts), len(coded)]
-    chunks = [coded[start:end] for start, end in itertools.pairwise(edges)]
+    chunks = cut_at(coded, cuts)
     assert read_chunks(ChunkedBody(), chunks, 20) == read_chunks(ChunkedBody(), [coded], 20)

@@ -1,11 +1,10 @@
 """headrace.protocol.head: each head whole, byte by byte, and with the next one behind it."""
 
-import itertools
-
 import h11
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.unit.wire import byte_by_byte, cut_at
 
 from headrace import limits
 from headrace.errors import RequestError
@@ -36,7 +35,7 @@ def read_chunks(chunks: list[bytes]) -> Request | tuple[int, str] | None:
 
 def three_ways(head: bytes) -> Request | tuple[int, str] | None:
     whole = read_chunks([head])
-    assert read_chunks([bytes([byte]) for byte in head]) == whole
+    assert read_chunks(byte_by_byte(head)) == whole
     if whole is not None:
         assert read_chunks([head + BEHIND]) == whole
     return whole
@@ -362,6 +361,5 @@ PIECES = st.sampled_from(
 @settings(deadline=None)
 def test_any_chunking_of_any_bytes_gives_the_same(data: bytes, cuts: list[int]) -> None:
     """And nothing but a RequestError is ever raised."""
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    chunks = [data[start:end] for start, end in itertools.pairwise(edges)]
+    chunks = cut_at(data, cuts)
     assert read_chunks(chunks) == read_chunks([data])

@@ -3,12 +3,12 @@
 What a head and a body may be is in test_head.py and test_body.py.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.wire import byte_by_byte, cut_at
 
 from headrace import limits
 from headrace.errors import RequestError, StateError
@@ -70,7 +70,7 @@ def serve(chunks: Sequence[bytes]) -> list[object]:
 
 def three_ways(data: bytes) -> list[object]:
     whole = serve([data])
-    assert serve([bytes([byte]) for byte in data]) == whole
+    assert serve(byte_by_byte(data)) == whole
     behind = serve([GET])
     closed = whole[-1:] == ["close"]
     assert serve([data + GET]) == (whole if closed else whole + behind)
@@ -145,8 +145,7 @@ PIECES = st.sampled_from(
 @settings(deadline=None)
 def test_any_chunking_of_any_bytes_gives_the_same(data: bytes, cuts: list[int]) -> None:
     """And nothing but a RequestError is ever raised."""
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    chunks = [data[start:end] for start, end in itertools.pairwise(edges)]
+    chunks = cut_at(data, cuts)
     assert serve(chunks) == serve([data])
 
 

@@ -181,6 +181,15 @@ def test_a_streamed_answer_in_http_1_0_ends_with_the_connection() -> None:
     assert connection.should_close
 
 
+def test_a_streamed_answer_may_end_with_the_connection_on_wish() -> None:
+    """Then its pieces are the same bytes for every client."""
+    connection = connection_with(GET, events=2)
+    answer = connection.start_response(200, until_close=True) + connection.send_body(b"a")
+    answer += connection.end_response()
+    assert read_answer(answer) == (200, {"connection": "close"}, b"a")
+    assert connection.should_close
+
+
 def test_a_streamed_answer_that_has_no_body() -> None:
     for request, status in ((HEAD, 200), (GET, 204), (GET, 304)):
         connection = connection_with(request, events=2)

@@ -52,7 +52,7 @@ class Guard(Extension):
 
     def frame_inbound_header(
         self,
-        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002 -- wsproto's signature
+        proto: FrameDecoder | FrameProtocol,
         opcode: Opcode,
         rsv: RsvBits,
         payload_length: int,
@@ -79,7 +79,7 @@ class Guard(Extension):
 
     def frame_inbound_payload_data(
         self,
-        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002 -- wsproto's signature
+        proto: FrameDecoder | FrameProtocol,
         data: bytes,
     ) -> bytes | CloseReason:
         """Keep a compressed message's bytes until it is whole; pass on all others."""
@@ -93,7 +93,7 @@ class Guard(Extension):
 
     def frame_inbound_complete(
         self,
-        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002 -- wsproto's signature
+        proto: FrameDecoder | FrameProtocol,
         fin: bool,
     ) -> bytes | CloseReason | None:
         """Count the frame, and inflate the message that it ends."""
