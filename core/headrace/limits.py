@@ -86,6 +86,9 @@ UNSENT_MAX_BYTES = 64 * 1024
 FILES_RESERVE = 200
 """File descriptors kept back from connections, for the log, the loop and outgoing requests."""
 
+TURNED_AWAY_MAX_COUNT = FILES_RESERVE // 2
+"""Connections over `max_connections` that may linger to read their 503; more are closed at once."""
+
 RETRY_AFTER_S = 5
 """What a 503 tells the client to wait."""
 

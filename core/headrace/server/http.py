@@ -70,12 +70,16 @@ class HttpProtocol(asyncio.Protocol):
         """Wait for a request, or turn away a connection too many."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         server = self._server
-        server.connections.add(self)
         self._set_deadline(limits.HEADER_TIMEOUT_S)
         refusal = server.refusal()
-        if refusal is not None:
-            self._admitted = True
-            self._respond(server.dispatcher.refuse(None, refusal), close=True)
+        if refusal is None:
+            server.connections.add(self)
+            return
+        self._admitted = True
+        self._respond(server.dispatcher.refuse(None, refusal), close=True)
+        server.turned_away.add(self)
+        if len(server.turned_away) > limits.TURNED_AWAY_MAX_COUNT:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request; the first ones of a connection wait for its turn."""

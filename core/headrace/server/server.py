@@ -47,6 +47,7 @@ class Server:
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
         self.connections: set[HttpProtocol | StreamProtocol] = set()
+        self.turned_away: set[HttpProtocol] = set()  # those that have still to read why
         self.draining = False
         self.port = settings.port
         self._max_connections = settings.max_connections or default_max_connections()
@@ -97,7 +98,7 @@ class Server:
         retry = (("retry-after", str(limits.RETRY_AFTER_S)),)
         if self.draining:
             return RequestError(503, "the server is shutting down; connect again", retry)
-        if len(self.connections) > self._max_connections:
+        if len(self.connections) >= self._max_connections:
             return RequestError(
                 503, f"all {self._max_connections} connections are taken; try again later", retry
             )
@@ -107,6 +108,8 @@ class Server:
         """Take note that a connection has ended."""
         self.wheel.cancel(connection)
         self.connections.discard(connection)
+        if isinstance(connection, HttpProtocol):
+            self.turned_away.discard(connection)
         if self._all_gone is not None and not self.connections:
             self._all_gone.set()
 
@@ -148,7 +151,7 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
                     await self._all_gone.wait()
-        for connection in list(self.connections):
+        for connection in [*self.connections, *self.turned_away]:
             connection.abort()
         await asyncio.sleep(0)  # the aborted ones are told in the next tick
 
