@@ -113,6 +113,8 @@ class WebSocketProtocol(StreamProtocol):
             self._set_deadline(self._server.clocks.monotonic())
         except msgspec.DecodeError as error:
             self._tell_error(400, f"the frame does not fit: {error}")
+        except RecursionError:
+            self._tell_error(400, "the frame is nested too deeply")
         except RequestError as error:
             self._tell_error(error.status, error.detail)
         except TokenError as error:
