@@ -4,11 +4,18 @@ A session knows no socket. It pushes through a `Sink`, whose owner tells it `pau
 client does not take any more and `resume()` when it does again. Between the two, messages wait in
 the ring as references.
 
-    state     push     flush    pause    resume   close
-    IDLE      QUEUED   -        PAUSED   IDLE     CLOSED
-    QUEUED    QUEUED   IDLE     PAUSED   QUEUED   CLOSED
-    PAUSED    PAUSED   PAUSED   PAUSED   QUEUED   CLOSED
-    CLOSED    CLOSED   CLOSED   CLOSED   CLOSED   CLOSED
+    state     start    push     flush    pause    resume   close
+    IDLE      QUEUED*  QUEUED   IDLE     PAUSED   IDLE     CLOSED
+    QUEUED    -        QUEUED   IDLE+    PAUSED   QUEUED   CLOSED
+    PAUSED    -        PAUSED   PAUSED   PAUSED   QUEUED*  CLOSED
+    CLOSED    -        CLOSED   CLOSED   CLOSED   CLOSED   CLOSED
+
+    *  IDLE where nothing waits
+    +  what the sink makes of it: it may pause, close, or be pushed to, during the flush
+    -  StateError
+
+Flushing a session that is not QUEUED does nothing: the hub's list may name one twice, or name one
+that has paused or closed since.
 """
 
 from collections import deque
@@ -17,6 +24,7 @@ from enum import Enum
 from typing import Protocol
 
 from headrace import limits
+from headrace.errors import StateError
 from headrace.message import Encodable, Message, Notice, Run
 from headrace.position import Position
 from headrace.ring import Ring, RingBounds
@@ -24,7 +32,12 @@ from headrace.tokens import Claims
 
 
 class Sink(Protocol):
-    """Where a session's messages go: a socket, or the socket of a host that embeds the hub."""
+    """Where a session's messages go: a socket, or the socket of a host that embeds the hub.
+
+    Both methods may call the hub: publish, attach, detach. Neither should raise: a connection that
+    cannot be written to is one to detach. If `deliver` does, the session is closed with 1011,
+    because its client may have missed something and must resume.
+    """
 
     def deliver(self, what: Encodable, now: float) -> None:
         """Write `what` (a Message, a Run of them, or a Notice); never waits.
@@ -50,7 +63,7 @@ class Pushed(Enum):
 
     WAITS = "waits"  # it will go out with what is already queued, or after a resume
     FLUSH = "flush"  # the session was idle: it must be flushed
-    FULL = "full"  # the ring would pass its bounds: nothing was pushed
+    FULL = "full"  # the ring would pass its bounds, or is closed: nothing was pushed
 
 
 # Looked up once: a class attribute costs more than the whole rest of the branch on the hot path.
@@ -100,14 +113,24 @@ class Session:
         """Begin after the id `position`, with the messages missed since, to be given first.
 
         They may be more than the ring would hold: they are references into the history, and go
-        out at the client's pace.
+        out at the client's pace. StateError for a session that has begun already.
         """
+        if self.state is not _IDLE:
+            raise StateError(f"a session starts once, while idle; this one is {self.state.value}")
         self.position = position
         replay = deque(missed)
         if replay:
             self._replay = replay
-            if self.state is _IDLE:
-                self.state = _QUEUED
+            self.state = _QUEUED
+
+    def catch_up(self, latest: Position) -> None:
+        """Move `position` on to the newest id of all, unless something waits.
+
+        Else a client for whom there was nothing for long would name an id that the history has
+        left behind, and be told that it may have missed something.
+        """
+        if not self.backlog:
+            self.position = latest
 
     def push(self, message: Message) -> Pushed:
         """Queue `message`."""
@@ -123,6 +146,8 @@ class Session:
 
         The client is told by a `gap` notice where they would have been.
         """
+        if self.state is _CLOSED:
+            return 0
         dropped = 0
         while not self._ring.push(message):
             self._ring.take_oldest()
@@ -184,7 +209,7 @@ class Session:
             if not replay:
                 self._replay = None
             return tuple(taken)
-        if self._dropped_after is not None:
+        while self._dropped_after is not None:  # again, if the sink's owner pushed meanwhile
             before = self._ring.oldest.position
             gap = {"type": "gap", "after": str(self._dropped_after), "before": str(before)}
             self._dropped_after = None
