@@ -81,7 +81,8 @@ LOWEST: dict[str, Any] = {
 
 @pytest.mark.parametrize(("name", "lowest"), LOWEST.items())
 def test_each_number_has_a_lowest_value(name: str, lowest: float) -> None:
-    assert getattr(Settings(**{name: lowest}), name) == lowest
+    at_the_limit: dict[str, Any] = {name: lowest}
+    assert getattr(Settings(**at_the_limit), name) == lowest
     below = lowest - 1
     assert refusal(**{name: below}) == f"{name} is {below}; it must be at least {lowest}"
 
