@@ -29,7 +29,8 @@ class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def join(call: Call) -> Answer:
     """Mint a token for the room; RequestError (400) for a name that is empty or too long.
 
-    A request that bears an earlier token keeps that one's client ID: so a page renews its token.
+    A newcomer is given what the history still has of the room. A request that bears an earlier
+    token keeps that one's client ID: so a page renews its token.
     """
     asked: JoinRequest = call.body
     name = asked.name.strip()
@@ -46,7 +47,7 @@ async def join(call: Call) -> Answer:
         now=now,
         groups=[ROOM],
         send=[f"group:{ROOM}"],
-        pos=str(hub.history.latest),
+        pos=None if earlier else str(hub.history.floor),
     )
     return json_answer(ChannelAnswer(minted.token, client_id, minted.expires_at))
 
