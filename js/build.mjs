@@ -58,6 +58,7 @@ function fail(message) {
 
 async function check() {
   run("types", "tsc", ["-p", "tsconfig.json"]);
+  run("types of the tests", "tsc", ["-p", "test"]);
   run("lint", "biome", ["ci", "--error-on-warnings", "."]);
   run("unit tests", "node", ["test/run.mjs"]);
   const scratch = await mkdtemp(join(tmpdir(), "headrace-js-"));

@@ -5,13 +5,13 @@
  * the socket, never from inside `open()`. Lost connections come back without the page noticing.
  */
 
-import * as codes from "./codes";
-import { Connection } from "./connection";
-import { Credentials } from "./credentials";
-import type { Fault } from "./listener";
-import { Outbox } from "./outbox";
-import type { Platform } from "./platform";
-import { selectTransports } from "./select";
+import * as codes from "./codes.js";
+import { Connection } from "./connection.js";
+import { Credentials } from "./credentials.js";
+import type { Fault } from "./listener.js";
+import { Outbox } from "./outbox.js";
+import type { Platform } from "./platform.js";
+import { selectTransports } from "./select.js";
 
 /** Sends that wait while not connected. */
 const OUTBOX_MAX_MESSAGES = 100;

@@ -1,22 +1,22 @@
 /** The module form: a `Channel` that is an `EventTarget` and an async iterable of its messages. */
 
-import { baseUrl, scriptOrigin } from "./address";
-import { Connection } from "./connection";
-import { Credentials, type TokenSource } from "./credentials";
+import { baseUrl, scriptOrigin } from "./address.js";
+import { Connection } from "./connection.js";
+import { Credentials, type TokenSource } from "./credentials.js";
 import {
   ChannelCloseEvent,
   ChannelErrorEvent,
   ChannelGapEvent,
   ChannelMessageEvent,
   ChannelOpenEvent,
-} from "./events";
-import { Outbox, type SendAnswer, type Target } from "./outbox";
-import { browserPlatform, type Platform } from "./platform";
-import { isPosition } from "./position";
-import { Queue } from "./queue";
-import { selectTransports } from "./select";
-import { ChannelTarget } from "./target";
-import type { TransportName } from "./transport";
+} from "./events.js";
+import { Outbox, type SendAnswer, type Target } from "./outbox.js";
+import { browserPlatform, type Platform } from "./platform.js";
+import { isPosition } from "./position.js";
+import { Queue } from "./queue.js";
+import { selectTransports } from "./select.js";
+import { ChannelTarget } from "./target.js";
+import type { TransportName } from "./transport.js";
 
 /** Sends that wait while not connected. */
 const OUTBOX_MAX_MESSAGES = 100;

@@ -6,16 +6,16 @@
  * once, last. Nothing is told from inside the constructor, `start` or `close`.
  */
 
-import { Backoff } from "./backoff";
-import * as codes from "./codes";
-import type { Frame, Message, Opened } from "./frames";
-import { PING_INTERVAL_MS } from "./frames";
-import { Ladder } from "./ladder";
-import type { ConnectionOptions, Listener } from "./listener";
-import type { Platform } from "./platform";
-import { comparePositions } from "./position";
-import { renewalDelay } from "./renewal";
-import type { Link, Loss, Sink } from "./transport";
+import { Backoff } from "./backoff.js";
+import * as codes from "./codes.js";
+import type { Frame, Message, Opened } from "./frames.js";
+import { PING_INTERVAL_MS } from "./frames.js";
+import { Ladder } from "./ladder.js";
+import type { ConnectionOptions, Listener } from "./listener.js";
+import type { Platform } from "./platform.js";
+import { comparePositions } from "./position.js";
+import { renewalDelay } from "./renewal.js";
+import type { Link, Loss, Sink } from "./transport.js";
 
 enum State {
   /** Not connected; the timer ends it. */

@@ -1,8 +1,8 @@
 /** The events of a `Channel`. */
 
-import type { Message, Opened } from "./frames";
-import type { Fault } from "./listener";
-import type { TransportName } from "./transport";
+import type { Message, Opened } from "./frames.js";
+import type { Fault } from "./listener.js";
+import type { TransportName } from "./transport.js";
 
 /** Connected, for the first time or again. */
 export class ChannelOpenEvent extends Event {

@@ -1,6 +1,6 @@
 /** What the server says, parsed: JSON text in, one value out, never an exception. */
 
-import { isPosition } from "./position";
+import { isPosition } from "./position.js";
 
 /** A message as the server sends it. */
 export interface Message {

@@ -1,8 +1,8 @@
 /** What the two transports over HTTP share. */
 
-import * as codes from "./codes";
-import type { Platform } from "./platform";
-import { address, type Dial, type Loss, type Sink } from "./transport";
+import * as codes from "./codes.js";
+import type { Platform } from "./platform.js";
+import { address, type Dial, type Loss, type Sink } from "./transport.js";
 
 /** GET `path` with the token in a header, because a URL ends in logs. */
 export function get(

@@ -1,7 +1,7 @@
 /** Client of Headrace: receives the messages that a server pushes. */
 
-export { Channel, type ChannelOptions } from "./channel";
-export type { TokenSource } from "./credentials";
+export { Channel, type ChannelOptions } from "./channel.js";
+export type { TokenSource } from "./credentials.js";
 export {
   ChannelCloseEvent,
   ChannelErrorEvent,
@@ -9,6 +9,6 @@ export {
   ChannelGapEvent,
   ChannelMessageEvent,
   ChannelOpenEvent,
-} from "./events";
-export { type SendAnswer, SendError, type Target } from "./outbox";
-export type { TransportName } from "./transport";
+} from "./events.js";
+export { type SendAnswer, SendError, type Target } from "./outbox.js";
+export type { TransportName } from "./transport.js";

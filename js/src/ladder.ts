@@ -1,7 +1,7 @@
 /** Which transport to try next: down one rung when one does not work, and round again at the end. */
 
-import type { Platform } from "./platform";
-import type { Transport } from "./transport";
+import type { Platform } from "./platform.js";
+import type { Transport } from "./transport.js";
 
 /** One that has worked may fail so often before it is given up: the server may be restarting. */
 const TRIES_OF_PROVEN = 3;

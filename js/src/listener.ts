@@ -1,8 +1,8 @@
 /** What a connection is made from, and what it tells. */
 
-import type { Credentials } from "./credentials";
-import type { Message, Opened } from "./frames";
-import type { Transport, TransportName } from "./transport";
+import type { Credentials } from "./credentials.js";
+import type { Message, Opened } from "./frames.js";
+import type { Transport, TransportName } from "./transport.js";
 
 /** An error for the application. */
 export interface Fault {

@@ -1,9 +1,9 @@
 /** Update-messages to the server: posted one after another, kept while the line is down. */
 
-import * as codes from "./codes";
-import type { Credentials } from "./credentials";
-import type { Platform } from "./platform";
-import { readProblem } from "./problem";
+import * as codes from "./codes.js";
+import type { Credentials } from "./credentials.js";
+import type { Platform } from "./platform.js";
+import { readProblem } from "./problem.js";
 
 /** Who is to get an update-message; neither: the application. */
 export interface Target {

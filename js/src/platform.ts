@@ -11,6 +11,9 @@ export interface Platform {
   random(): number;
   /** Remembers, for this tab, which transport worked. */
   storage: Pick<Storage, "getItem" | "setItem"> | null;
+  /** Both are needed to share a connection among tabs. */
+  locks: Pick<LockManager, "request"> | undefined;
+  BroadcastChannel: (new (name: string) => BroadcastChannel) | undefined;
   /** False only where the browser is sure to have no network. */
   isOnline(): boolean;
   /**
@@ -33,6 +36,8 @@ export function browserPlatform(): Platform {
     now: () => Date.now(),
     random: () => Math.random(),
     storage: sessionStorageOrNull(),
+    locks: root.navigator?.locks,
+    BroadcastChannel: root.BroadcastChannel,
     isOnline: () => root.navigator?.onLine !== false,
     onWake(callback) {
       const online = () => callback(true);
@@ -44,8 +49,8 @@ export function browserPlatform(): Platform {
       root.addEventListener?.("pageshow", visible); // back from the back-forward cache
       page?.addEventListener("visibilitychange", visible);
       return () => {
-        root.removeEventListener("online", online);
-        root.removeEventListener("pageshow", visible);
+        root.removeEventListener?.("online", online);
+        root.removeEventListener?.("pageshow", visible);
         page?.removeEventListener("visibilitychange", visible);
       };
     },

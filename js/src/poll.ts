@@ -1,12 +1,12 @@
 /** The long-poll transport: one request after another, each from where the last one ended. */
 
-import { readClaims } from "./claims";
-import { PING_INTERVAL_MS, readFrame } from "./frames";
-import { get, start } from "./http";
-import type { Platform } from "./platform";
-import { isPosition } from "./position";
-import { readLoss } from "./problem";
-import type { Dial, Loss, Sink, Transport } from "./transport";
+import { readClaims } from "./claims.js";
+import { PING_INTERVAL_MS, readFrame } from "./frames.js";
+import { get, start } from "./http.js";
+import type { Platform } from "./platform.js";
+import { isPosition } from "./position.js";
+import { readLoss } from "./problem.js";
+import type { Dial, Loss, Sink, Transport } from "./transport.js";
 
 /**
  * The server answers at once only when it has something to say. A first poll that was neither

@@ -1,7 +1,7 @@
 /** What an HTTP answer that is not 2xx means (RFC 9457 problem details). */
 
-import * as codes from "./codes";
-import type { Loss } from "./transport";
+import * as codes from "./codes.js";
+import type { Loss } from "./transport.js";
 
 export interface Problem {
   /** The close code with the same meaning. */

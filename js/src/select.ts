@@ -1,10 +1,10 @@
 /** The transports a browser has, in the order of preference. */
 
-import type { Platform } from "./platform";
-import { pollTransport } from "./poll";
-import { eventStreamTransport } from "./sse";
-import type { Transport, TransportName } from "./transport";
-import { webSocketTransport } from "./websocket";
+import type { Platform } from "./platform.js";
+import { pollTransport } from "./poll.js";
+import { eventStreamTransport } from "./sse.js";
+import type { Transport, TransportName } from "./transport.js";
+import { webSocketTransport } from "./websocket.js";
 
 const MAKERS: Readonly<Record<TransportName, (platform: Platform) => Transport | null>> = {
   websocket: webSocketTransport,

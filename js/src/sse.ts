@@ -5,24 +5,27 @@
  * the URL, and its failures say neither status nor reason.
  */
 
-import * as codes from "./codes";
-import { EventStreamParser, type StreamEvent } from "./eventstream";
-import { type Frame, parseFrame, readFrame } from "./frames";
-import { get, start } from "./http";
-import type { Platform } from "./platform";
-import { readLoss } from "./problem";
-import type { Dial, Loss, Sink, Transport } from "./transport";
+import * as codes from "./codes.js";
+import { EventStreamParser, type StreamEvent } from "./eventstream.js";
+import { type Frame, parseFrame, readFrame } from "./frames.js";
+import { get, start } from "./http.js";
+import type { Platform } from "./platform.js";
+import { readLoss } from "./problem.js";
+import { sharedTransport } from "./share.js";
+import type { Dial, Loss, Sink, Transport } from "./transport.js";
 
 /** The transport, or null where an answer cannot be read while it comes. */
-export function eventStreamTransport({ fetch }: Platform): Transport | null {
+export function eventStreamTransport(platform: Platform): Transport | null {
+  const { fetch } = platform;
   if (!fetch || typeof ReadableStream === "undefined" || typeof TextDecoder === "undefined") return null;
-  return {
+  const single: Transport = {
     name: "sse",
     connect(dial, sink) {
       const close = start(sink, (signal) => read(fetch, dial, sink, signal));
       return { close, renew: () => false };
     },
   };
+  return sharedTransport(single, platform);
 }
 
 async function read(

@@ -1,6 +1,6 @@
 /** `EventTarget` with the types of a channel's events, that notices who begins to listen. */
 
-import type { ChannelEventMap } from "./events";
+import type { ChannelEventMap } from "./events.js";
 
 type Listener<E extends Event> = ((event: E) => unknown) | { handleEvent(event: E): unknown };
 

@@ -1,6 +1,6 @@
 /** The one interface of the ways to be connected; each has a file of its own. */
 
-import type { Frame } from "./frames";
+import type { Frame } from "./frames.js";
 
 export type TransportName = "websocket" | "sse" | "poll";
 

@@ -1,9 +1,9 @@
 /** The WebSocket transport, subprotocol `headrace.v1`. */
 
-import * as codes from "./codes";
-import { parseFrame } from "./frames";
-import type { Platform } from "./platform";
-import { address, type Transport } from "./transport";
+import * as codes from "./codes.js";
+import { parseFrame } from "./frames.js";
+import type { Platform } from "./platform.js";
+import { address, type Transport } from "./transport.js";
 
 /** The transport, or null where there is no WebSocket. */
 export function webSocketTransport({ WebSocket }: Platform): Transport | null {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { baseUrl, scriptOrigin } from "../src/address";
+import { baseUrl, scriptOrigin } from "../src/address.js";
 
 const root = globalThis as { location?: { href: string } };
 afterEach(() => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Handler, install, Socket } from "../src/appengine";
-import { FakeBrowser, settle } from "./fakes";
+import { type Handler, install, Socket } from "../src/appengine.js";
+import { FakeBrowser, settle } from "./fakes.js";
 
 interface AppEngine {
   Channel: {

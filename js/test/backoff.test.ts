@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Backoff } from "../src/backoff";
-import { seededRandom } from "./fakes";
+import { Backoff } from "../src/backoff.js";
+import { seededRandom } from "./fakes.js";
 
 const LIMITS_MS = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, type ChannelOptions } from "../src/channel";
-import type { ChannelEventMap, ChannelMessageEvent } from "../src/events";
-import { FakeBrowser, settle } from "./fakes";
+import { Channel, type ChannelOptions } from "../src/channel.js";
+import type { ChannelEventMap, ChannelMessageEvent } from "../src/events.js";
+import { FakeBrowser, settle } from "./fakes.js";
 
 function open(options: Partial<ChannelOptions> = {}) {
   const browser = new FakeBrowser();

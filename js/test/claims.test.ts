@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readClaims } from "../src/claims";
-import { tokenWith } from "./recorder";
+import { readClaims } from "../src/claims.js";
+import { tokenWith } from "./recorder.js";
 
 test("reads what a token says, in any letters", () => {
   const claims = { sub: "äöü/?&=+ 漢字 🙂", exp: 1_800_000_000, groups: ["a"], pos: "1-0" };

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as codes from "../src/codes";
-import { Connection } from "../src/connection";
-import { Credentials, type TokenSource } from "../src/credentials";
-import { selectTransports } from "../src/select";
-import type { TransportName } from "../src/transport";
-import { FakeBrowser, settle } from "./fakes";
+import * as codes from "../src/codes.js";
+import { Connection } from "../src/connection.js";
+import { Credentials, type TokenSource } from "../src/credentials.js";
+import { selectTransports } from "../src/select.js";
+import type { TransportName } from "../src/transport.js";
+import { FakeBrowser, settle } from "./fakes.js";
 
 /** A connection whose listener writes down what it is told. */
 function connect({

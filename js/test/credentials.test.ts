@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as codes from "../src/codes";
-import { Connection } from "../src/connection";
-import { Credentials } from "../src/credentials";
-import { selectTransports } from "../src/select";
-import { FakeBrowser, settle } from "./fakes";
+import * as codes from "../src/codes.js";
+import { Connection } from "../src/connection.js";
+import { Credentials } from "../src/credentials.js";
+import { selectTransports } from "../src/select.js";
+import { FakeBrowser, settle } from "./fakes.js";
 
 /** A token function that counts: the tokens are `t.1`, `t.2` and so on. */
 function tokenFunction() {

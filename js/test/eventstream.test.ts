@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EventStreamParser, type StreamEvent } from "../src/eventstream";
-import { seededRandom } from "./fakes";
+import { EventStreamParser, type StreamEvent } from "../src/eventstream.js";
+import { seededRandom } from "./fakes.js";
 
 const message = (id: string | null, data: string): StreamEvent => ({ type: "message", data, id });
 

@@ -1,6 +1,6 @@
 /** Stand-ins for the browser: nothing here sleeps or touches a network. */
 
-import type { Platform } from "../src/platform";
+import type { Platform } from "../src/platform.js";
 
 /** Let everything that is ready run: promises, and what they start. */
 export function settle(): Promise<void> {
@@ -190,6 +190,75 @@ export class MemoryStorage {
   }
 }
 
+type Grant = () => Promise<void>;
+
+/** What the tabs of an origin share: Web Locks and BroadcastChannels. */
+export class FakeOrigin {
+  private readonly queues = new Map<string, Grant[]>();
+  private readonly channels = new Map<
+    string,
+    Set<{ onmessage: ((event: { data: unknown }) => void) | null }>
+  >();
+  /** How many hold or await a lock. */
+  get queued(): number {
+    return [...this.queues.values()].reduce((sum, { length }) => sum + length, 0);
+  }
+
+  get listening(): number {
+    return [...this.channels.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  readonly locks = {
+    request: (name: string, { signal }: { signal: AbortSignal }, hold: Grant) =>
+      new Promise<void>((resolve, reject) => {
+        const queue = this.queues.get(name) ?? [];
+        this.queues.set(name, queue);
+        let isGranted = false;
+        const grant = async () => {
+          isGranted = true;
+          await hold();
+          queue.shift();
+          resolve();
+          void queue[0]?.();
+        };
+        signal.addEventListener("abort", () => {
+          if (isGranted) return;
+          queue.splice(queue.indexOf(grant), 1);
+          reject(new DOMException("aborted", "AbortError"));
+        });
+        queue.push(grant);
+        if (queue.length === 1) queueMicrotask(() => void grant());
+      }),
+  } as unknown as NonNullable<Platform["locks"]>;
+
+  readonly BroadcastChannel = (() => {
+    const { channels } = this;
+    return class {
+      onmessage: ((event: { data: unknown }) => void) | null = null;
+      private readonly members: Set<{ onmessage: ((event: { data: unknown }) => void) | null }>;
+
+      constructor(name: string) {
+        this.members = channels.get(name) ?? new Set();
+        channels.set(name, this.members);
+        this.members.add(this);
+      }
+
+      postMessage(message: unknown): void {
+        if (!this.members.has(this)) throw new DOMException("closed", "InvalidStateError");
+        const data: unknown = structuredClone(message);
+        for (const other of this.members) {
+          if (other === this) continue;
+          queueMicrotask(() => this.members.has(other) && other.onmessage?.({ data }));
+        }
+      }
+
+      close(): void {
+        this.members.delete(this);
+      }
+    };
+  })() as unknown as NonNullable<Platform["BroadcastChannel"]>;
+}
+
 /** A whole browser, and the server at the other end of its connections. */
 export class FakeBrowser {
   readonly clock = new ManualClock();
@@ -200,7 +269,8 @@ export class FakeBrowser {
   private readonly wakers = new Set<(online: boolean) => void>();
   readonly platform: Platform;
 
-  constructor(seed = 1) {
+  /** With an `origin`, it is one of several tabs. */
+  constructor(seed = 1, origin?: FakeOrigin) {
     const { sockets, requests, clock } = this;
     class Socket extends FakeSocket {
       constructor(url: string, protocols: string[]) {
@@ -220,6 +290,8 @@ export class FakeBrowser {
       now: () => clock.now,
       random: seededRandom(seed),
       storage: this.storage,
+      locks: origin?.locks,
+      BroadcastChannel: origin?.BroadcastChannel,
       isOnline: () => this.online,
       onWake: (callback) => {
         this.wakers.add(callback);

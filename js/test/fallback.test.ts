@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FakeBrowser, settle } from "./fakes";
-import { connect } from "./recorder";
+import { FakeBrowser, settle } from "./fakes.js";
+import { connect } from "./recorder.js";
 
 const OPEN = 'event: headrace\ndata: {"type":"open","id":"100-0","recovered":null}\n\n';
 

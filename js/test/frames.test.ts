@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseFrame, readFrame } from "../src/frames";
+import { parseFrame, readFrame } from "../src/frames.js";
 
 test("a message", () => {
   assert.deepEqual(parseFrame('{"id":"1-0","data":"hi"}'), {

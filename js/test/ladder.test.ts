@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Ladder } from "../src/ladder";
-import type { Transport, TransportName } from "../src/transport";
-import { MemoryStorage } from "./fakes";
+import { Ladder } from "../src/ladder.js";
+import type { Transport, TransportName } from "../src/transport.js";
+import { MemoryStorage } from "./fakes.js";
 
 const [A, B, C] = (["websocket", "sse", "poll"] as const).map((name: TransportName): Transport => {
   return {

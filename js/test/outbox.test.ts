@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Credentials, type TokenSource } from "../src/credentials";
-import { Outbox, SendError } from "../src/outbox";
-import { FakeBrowser, settle } from "./fakes";
+import { Credentials, type TokenSource } from "../src/credentials.js";
+import { Outbox, SendError } from "../src/outbox.js";
+import { FakeBrowser, settle } from "./fakes.js";
 
 function makeOutbox({ token = "h.p.s" as TokenSource, limit = 100 } = {}) {
   const browser = new FakeBrowser();

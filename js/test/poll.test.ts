@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { pollTransport } from "../src/poll";
-import { FakeBrowser, settle } from "./fakes";
-import { connect, recordingSink, tokenWith, URL } from "./recorder";
+import { pollTransport } from "../src/poll.js";
+import { FakeBrowser, settle } from "./fakes.js";
+import { connect, recordingSink, tokenWith, URL } from "./recorder.js";
 
 const item = (id: string, data = "x") => ({ id, data });
 

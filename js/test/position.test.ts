@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { comparePositions, isPosition } from "../src/position";
+import { comparePositions, isPosition } from "../src/position.js";
 
 test("ids compare as pairs of numbers", () => {
   const ordered = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as codes from "../src/codes";
-import { readLoss, readProblem } from "../src/problem";
+import * as codes from "../src/codes.js";
+import { readLoss, readProblem } from "../src/problem.js";
 
 const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });

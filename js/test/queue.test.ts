@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { QUEUE_MAX_MESSAGES, Queue } from "../src/queue";
+import { QUEUE_MAX_MESSAGES, Queue } from "../src/queue.js";
 
 test("gives in order what came before and after it was asked", async () => {
   const queue = new Queue<number>(() => {});

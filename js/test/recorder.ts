@@ -1,10 +1,10 @@
 /** Hears a connection, or a transport, and writes down what it is told. */
 
-import { Connection } from "../src/connection";
-import { Credentials, type TokenSource } from "../src/credentials";
-import { selectTransports } from "../src/select";
-import type { Sink, TransportName } from "../src/transport";
-import type { FakeBrowser } from "./fakes";
+import { Connection } from "../src/connection.js";
+import { Credentials, type TokenSource } from "../src/credentials.js";
+import { selectTransports } from "../src/select.js";
+import type { Sink, TransportName } from "../src/transport.js";
+import type { FakeBrowser } from "./fakes.js";
 
 export const URL = "https://push.example";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { renewalDelay } from "../src/renewal";
-import { seededRandom } from "./fakes";
+import { renewalDelay } from "../src/renewal.js";
+import { seededRandom } from "./fakes.js";
 
 const NOW_MS = 1_700_000_000_000;
 const NOW_S = NOW_MS / 1000;

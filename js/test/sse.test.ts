@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as codes from "../src/codes";
-import { eventStreamTransport } from "../src/sse";
-import { FakeBrowser, settle } from "./fakes";
-import { connect, recordingSink, URL } from "./recorder";
+import * as codes from "../src/codes.js";
+import { eventStreamTransport } from "../src/sse.js";
+import { FakeBrowser, settle } from "./fakes.js";
+import { connect, recordingSink, URL } from "./recorder.js";
 
 const OPEN =
   'event: headrace\ndata: {"type":"open","client_id":"ann","id":"100-0","recovered":null,"ping_interval":25}\n\n';

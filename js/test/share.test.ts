@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FakeBrowser, FakeOrigin, settle } from "./fakes.js";
+import { connect, tokenWith } from "./recorder.js";
+
+type Options = Parameters<typeof connect>[1];
+
+const ANN = tokenWith({ sub: "ann", exp: 1_800_000_000 });
+
+const open = (fields: object = {}) => {
+  const notice = {
+    type: "open",
+    client_id: "ann",
+    id: "100-0",
+    recovered: null,
+    ping_interval: 25,
+    ...fields,
+  };
+  return `event: headrace\ndata: ${JSON.stringify(notice)}\n\n`;
+};
+const message = (id: string, data = "x") => `id: ${id}\ndata: ${data}\n\n`;
+
+/** Opens tabs of one origin, each of which listens over Server-Sent Events. */
+function makeTabs() {
+  const origin = new FakeOrigin();
+  let seed = 0;
+  const openTab = async (options: Options = {}) => {
+    seed += 1;
+    const browser = new FakeBrowser(seed, origin);
+    const tab = {
+      browser,
+      clock: browser.clock,
+      ...connect(browser, { token: ANN, transports: ["sse"], ...options }),
+    };
+    await settle();
+    return tab;
+  };
+  const openLeader = async (options: Options = {}) => {
+    const leader = await openTab(options);
+    await leader.browser.request.startStream();
+    await leader.browser.request.push(open());
+    leader.heard();
+    return leader;
+  };
+  return { origin, openTab, openLeader };
+}
+
+test("one stream serves every tab", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const followers = [await openTab(), await openTab()];
+  for (const { heard } of followers) assert.deepEqual(heard(), ["open sse null"]);
+  await leader.browser.request.push(message("101-0", "a") + message("102-0", "b"));
+  for (const { heard } of [leader, ...followers]) assert.deepEqual(heard(), ["101-0 a", "102-0 b"]);
+  for (const { browser } of followers) assert.equal(browser.requests.length, 0);
+});
+
+test("tabs that open at once: one leads, the others join when it is open", async () => {
+  const { openTab } = makeTabs();
+  const [first, second] = [await openTab(), await openTab()];
+  assert.equal(first.browser.requests.length, 1);
+  assert.equal(second.browser.requests.length, 0);
+  assert.deepEqual(second.heard(), []);
+  await first.browser.request.startStream();
+  await first.browser.request.push(open());
+  assert.deepEqual(second.heard(), ["open sse null"]);
+});
+
+test("when the leader goes, the next resumes and no page notices", async () => {
+  const { origin, openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const [second, third] = [await openTab(), await openTab()];
+  await leader.browser.request.push(message("101-0"));
+  leader.connection.close();
+  await settle();
+  assert.ok(leader.browser.request.isAborted);
+  assert.match(second.browser.request.url, /\/v1\/events\?last_id=101-0$/);
+  await second.browser.request.startStream();
+  await second.browser.request.push(open({ id: "101-0", recovered: true }) + message("102-0"));
+  for (const { heard } of [second, third]) assert.deepEqual(heard(), ["open sse null", "101-0 x", "102-0 x"]);
+  assert.equal(third.browser.requests.length, 0);
+  third.connection.close();
+  second.connection.close();
+  await settle();
+  assert.equal(origin.queued, 0);
+  assert.equal(origin.listening, 0);
+});
+
+test("what the new leader could not recover is a gap in every tab", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const [second, third] = [await openTab(), await openTab()];
+  leader.connection.close();
+  await settle();
+  await second.browser.request.startStream();
+  await second.browser.request.push(open({ id: "300-0", recovered: false }) + message("301-0"));
+  for (const { heard } of [second, third]) {
+    assert.deepEqual(heard(), ["open sse null", "gap 100-0 300-0", "301-0 x"]);
+  }
+});
+
+test("one that comes back follows from its own last id", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  for (const id of ["101-0", "102-0", "103-0"]) await leader.browser.request.push(message(id));
+  const { heard, browser } = await openTab({ lastId: "101-0" });
+  assert.deepEqual(heard(), ["open sse true", "102-0 x", "103-0 x"]);
+  assert.equal(browser.requests.length, 0);
+});
+
+test("one that needs more than the leader keeps has a stream of its own", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const older = await openTab({ lastId: "99-0" });
+  assert.match(older.browser.request.url, /last_id=99-0$/);
+  for (let i = 1; i <= 501; i++) await leader.browser.request.push(message(`101-${i}`));
+  assert.match((await openTab({ lastId: "101-0" })).browser.request.url, /last_id=101-0$/);
+  assert.equal((await openTab({ lastId: "101-1" })).heard().length, 501);
+  const large = "x".repeat(200_000);
+  await leader.browser.request.push(message("102-0", large) + message("103-0", large));
+  assert.match((await openTab({ lastId: "101-501" })).browser.request.url, /last_id=101-501$/);
+  assert.deepEqual((await openTab({ lastId: "102-0" })).heard().length, 2);
+  await older.browser.request.startStream();
+  await older.browser.request.push(open({ recovered: true }));
+  assert.deepEqual(older.heard(), ["open sse true"]);
+});
+
+test("a first connection gets what was sent since its token was made, once", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  await leader.browser.request.push(message("101-0") + message("102-0"));
+  const token = tokenWith({ sub: "ann", pos: "101-0" });
+  assert.deepEqual((await openTab({ token })).heard(), ["open sse null", "102-0 x"]);
+  assert.deepEqual((await openTab({ token })).heard(), ["open sse null"], "as the server does");
+  const beforeAll = await openTab({ token: tokenWith({ sub: "bob", pos: "1-0" }) });
+  assert.equal(beforeAll.browser.requests.length, 1, "another client's channel");
+});
+
+test("other clients and other groups have streams of their own", async () => {
+  const { openTab, openLeader } = makeTabs();
+  await openLeader({ token: tokenWith({ sub: "ann", groups: ["a", "b"] }) });
+  const same = await openTab({ token: tokenWith({ sub: "ann", groups: ["b", "a"], jti: "2" }) });
+  assert.equal(same.browser.requests.length, 0);
+  for (const claims of [{ sub: "ann" }, { sub: "ann", groups: ["a"] }, { sub: "bob", groups: ["a", "b"] }]) {
+    assert.equal((await openTab({ token: tokenWith(claims) })).browser.requests.length, 1);
+  }
+  for (let i = 0; i < 2; i++) {
+    assert.equal((await openTab({ token: "h.p.s" })).browser.requests.length, 1, "a token that says nothing");
+  }
+});
+
+test("a leader that does not answer is not waited for", async () => {
+  const { openTab } = makeTabs();
+  await openTab(); // is frozen before its stream opens
+  const second = await openTab();
+  await second.clock.advance(1_999);
+  assert.equal(second.browser.requests.length, 0);
+  await second.clock.advance(1);
+  await second.browser.request.startStream();
+  await second.browser.request.push(open());
+  assert.deepEqual(second.heard(), ["open sse null"]);
+});
+
+test("a leader that freezes later is noticed by the missing ping", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const follower = await openTab();
+  follower.heard();
+  await follower.clock.advance(30_000);
+  await leader.browser.request.push(": ping\n\n");
+  await follower.clock.advance(49_999);
+  assert.deepEqual(follower.heard(), []);
+  await follower.clock.advance(1);
+  assert.deepEqual(follower.heard(), ["error 1006 nothing heard for 50 s"]);
+});
+
+test("a lost stream is lost for all, who contend anew", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const tabs = [await openLeader(), await openTab(), await openTab()];
+  await tabs[0]?.browser.request.push(message("101-0"));
+  for (const { heard } of tabs) heard();
+  await tabs[0]?.browser.request.breakStream();
+  for (const { heard } of tabs) assert.deepEqual(heard(), ["error 1006 TypeError: network error"]);
+  for (const { clock } of tabs) await clock.advance(500);
+  const leaders = tabs.filter(({ browser: { requests } }) => requests.at(-1)?.url.endsWith("last_id=101-0"));
+  assert.equal(leaders.length, 1);
+  const [leader] = leaders;
+  await leader?.browser.request.startStream();
+  await leader?.browser.request.push(open({ id: "101-0", recovered: true }) + message("102-0"));
+  for (const { heard } of tabs) assert.deepEqual(heard(), ["open sse true", "102-0 x"]);
+});
+
+test("a planned goodbye and a revocation reach every tab", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const tabs = [await openLeader(), await openTab()];
+  tabs[1]?.heard();
+  await tabs[0]?.browser.request.push('event: headrace\ndata: {"type":"reconnect","delay_ms":7000}\n\n');
+  await tabs[0]?.browser.request.push(
+    'event: headrace\ndata: {"type":"close","code":1012,"reason":"restart"}\n\n',
+  );
+  for (const { clock, heard } of tabs) {
+    assert.deepEqual(heard(), ["error 1012 restart"]);
+    assert.equal(clock.untilNext, 7_000);
+  }
+  const revoked = makeTabs();
+  const both = [await revoked.openLeader(), await revoked.openTab()];
+  both[1]?.heard();
+  await both[0]?.browser.request.push(
+    'event: headrace\ndata: {"type":"close","code":4003,"reason":"revoked"}\n\n',
+  );
+  for (const { heard } of both) assert.deepEqual(heard(), ["fatal 4003 Token+revoked.", "close 4003"]);
+  assert.equal(revoked.origin.queued, 0);
+});
+
+test("each tab renews its own token; the leader's takes a new stream that no page notices", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const fetcher = (name: string) => {
+    const tokens: string[] = [];
+    const token = () => {
+      const made = tokenWith({ sub: "ann", jti: `${name} ${tokens.length}`, exp: 1_700_000_000 + 100 });
+      tokens.push(made);
+      return made;
+    };
+    return { token, tokens };
+  };
+  const [ofLeader, ofFollower] = [fetcher("leader"), fetcher("follower")];
+  const leader = await openLeader({ token: ofLeader.token });
+  const follower = await openTab({ token: ofFollower.token });
+  follower.heard();
+  await leader.browser.request.push(message("101-0"));
+  // The follower's own expiry counts, not the leader's.
+  for (let i = 0; i < 4; i++) {
+    await leader.browser.request.push(": ping\n\n");
+    await follower.clock.advance(24_000);
+  }
+  assert.equal(ofFollower.tokens.length, 2);
+  assert.equal(follower.browser.requests.length, 0);
+
+  await leader.browser.request.push(
+    open({ expires_at: leader.clock.now / 1000 + 40, recovered: true, id: "101-0" }),
+  );
+  await leader.clock.advance(38_000);
+  assert.equal(leader.browser.requests.length, 2);
+  assert.equal(leader.browser.request.headers.get("authorization"), `Bearer ${ofLeader.tokens[1]}`);
+  assert.match(leader.browser.request.url, /last_id=101-0$/);
+  await leader.browser.request.startStream();
+  await leader.browser.request.push(open({ id: "101-0", recovered: true }) + message("102-0"));
+  for (const { heard } of [leader, follower]) assert.deepEqual(heard(), ["101-0 x", "102-0 x"]);
+
+  leader.connection.close();
+  await settle();
+  assert.equal(follower.browser.request.headers.get("authorization"), `Bearer ${ofFollower.tokens[1]}`);
+});
+
+test("a page that may not broadcast, or not lock, has a stream of its own", async () => {
+  const forbidden = () => {
+    throw new DOMException("no origin", "SecurityError");
+  };
+  const noBroadcast = new FakeBrowser(1, new FakeOrigin());
+  noBroadcast.platform.BroadcastChannel = forbidden as unknown as typeof BroadcastChannel;
+  connect(noBroadcast, { token: ANN, transports: ["sse"] });
+  await settle();
+  assert.equal(noBroadcast.requests.length, 1);
+  const noLocks = new FakeBrowser(1, new FakeOrigin());
+  noLocks.platform.locks = { request: async () => forbidden() } as unknown as LockManager;
+  connect(noLocks, { token: ANN, transports: ["sse"] });
+  await noLocks.clock.advance(2_000);
+  assert.equal(noLocks.requests.length, 1);
+});
+
+test("a listener that closes its channel amid a broadcast breaks nothing", async () => {
+  const { origin, openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const follower = await openTab();
+  leader.connection.close();
+  follower.connection.close();
+  follower.connection.close();
+  await settle();
+  assert.equal(origin.queued, 0);
+  assert.equal(leader.clock.timers.size + follower.clock.timers.size, 0);
+});
