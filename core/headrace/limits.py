@@ -71,6 +71,15 @@ FLUSH_MAX_BYTES = 256 * 1024
 PENDING_CONTROL_MAX_BYTES = 16 * 1024
 """Pongs and answers queued for a peer that sends but does not read; over it the peer is cut."""
 
+BODY_WAITING_MAX_BYTES = 256 * 1024
+"""What may wait of a streamed body before its connection is read no further."""
+
+ANSWERS_WAITING_MAX_BYTES = 16 * 1024 * 1024
+"""Answers of a batch that wait for a client that sends first and reads later."""
+
+BATCH_LINES_PER_TICK = 128
+"""After so many lines of a batch the loop delivers; a small part of `ring_max_messages`."""
+
 POLL_WAIT_S = 25.0
 """How long a long poll waits for a message before it answers with none."""
 

@@ -28,8 +28,8 @@ def json_answer(value: object, status: int = 200) -> Answer:
     return Answer(status, JSON, _to_json(value))
 
 
-def problem(error: RequestError | TokenError) -> Answer:
-    """Return the problem document of an error.
+def problem(error: RequestError | TokenError, **extra: object) -> Answer:
+    """Return the problem document of an error, with `extra` members.
 
     A token's fault has as its `detail` the description in the contract's table, to the letter,
     and beside it the close `code` that a WebSocket would get and the precise `reason`.
@@ -37,9 +37,9 @@ def problem(error: RequestError | TokenError) -> Answer:
     if isinstance(error, TokenError):
         # RFC 6750 section 3; the texts of token errors are plain ASCII without quotes.
         challenge = f'Bearer error="invalid_token", error_description="{error}"'
-        extra = {"code": error.close_code, "reason": str(error)}
+        extra |= {"code": error.close_code, "reason": str(error)}
         return _problem(401, error.description, (("www-authenticate", challenge),), extra)
-    return _problem(error.status, error.detail, error.headers)
+    return _problem(error.status, error.detail, error.headers, extra)
 
 
 def _problem(

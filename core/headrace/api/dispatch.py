@@ -12,11 +12,14 @@ from headrace.api.answers import Answer, Headers
 from headrace.api.auth import check_api_key
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Match, Route, Router
+from headrace.api.streaming import BodyStream, StreamedAnswer
 from headrace.errors import RequestError, TokenError
 from headrace.protocol.http import Request
 
 _log = logging.getLogger("headrace")
 
+_JSON = ("application/json",)
+_NDJSON = ("application/x-ndjson", "application/jsonl", "application/json")
 _PREFLIGHT_HEADERS = "authorization, content-type, last-event-id"
 
 
@@ -45,23 +48,28 @@ class Dispatcher:
             self._check_origin(request)
         elif route.access is Access.APPLICATION:
             check_api_key(request, self.node.settings.api_key)
-        if route.body is not None:
-            _check_body_headers(request)
+        if route.body is not None or route.streams:
+            _check_body_headers(request, _NDJSON if route.streams else _JSON)
         return match
 
-    async def answer(self, match: Match, request: Request, body: bytes) -> Answer:
+    async def answer(
+        self, match: Match, request: Request, body: bytes | BodyStream
+    ) -> Answer | StreamedAnswer:
         """Run the route's handler and return its answer, errors included."""
         route = match.route
         assert route.handler is not None
+        answer: Answer | StreamedAnswer
         try:
-            decoded = self._decode(route, body) if route.body is not None else None
+            decoded = self._decode(route, body) if isinstance(body, bytes) else body
             answer = await route.handler(Call(self.node, request, match.params, decoded))
         except (RequestError, TokenError) as error:
             answer = answers.problem(error)
         except Exception:  # noqa: BLE001 - the last line of defence: the caller gets a 500, the log the rest
             _log.exception("%s %s failed", request.method, request.path)
             answer = answers.INTERNAL_ERROR
-        return self.with_cors(request, answer) if route.access is Access.CLIENT else answer
+        if isinstance(answer, Answer) and route.access is Access.CLIENT:
+            return self.with_cors(request, answer)
+        return answer
 
     def refuse(self, request: Request | None, error: RequestError | TokenError) -> Answer:
         """Return the answer of an error that was raised before a handler ran."""
@@ -101,18 +109,20 @@ class Dispatcher:
         return answer._replace(headers=answer.headers + cors)
 
     def _decode(self, route: Route, body: bytes) -> object:
+        if route.body is None:
+            return None
         try:
             return self._decoders[route].decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError(400, f"the body does not fit: {error}") from None
 
 
-def _check_body_headers(request: Request) -> None:
-    """Raise RequestError 411 for a body without a length, 415 for one that is not JSON."""
+def _check_body_headers(request: Request, accepted: tuple[str, ...]) -> None:
+    """Raise RequestError 411 for a body without a length, 415 for another kind of content."""
     if not request.header("content-length") and not request.header("transfer-encoding"):
         raise RequestError(411, "the request needs a JSON body, with its Content-Length")
-    media_type = (request.header("content-type") or "application/json").partition(";")[0].strip()
-    if media_type.lower() != "application/json":
+    media_type = (request.header("content-type") or accepted[0]).partition(";")[0].strip()
+    if media_type.lower() not in accepted:
         raise RequestError(
-            415, f"the body is {media_type[:60]}; send JSON, with `Content-Type: application/json`"
+            415, f"the body is {media_type[:60]}; send JSON, with `Content-Type: {accepted[0]}`"
         )

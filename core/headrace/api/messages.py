@@ -2,7 +2,7 @@
 
 import msgspec
 
-from headrace.api.answers import Answer
+from headrace.api.answers import Answer, json_answer
 from headrace.api.auth import claims_of
 from headrace.api.routing import Access, Call, Route
 from headrace.api.send import entry_of, publish
@@ -28,7 +28,7 @@ async def post_message(call: Call) -> Answer:
         raise RequestError(
             403, f"the token's `send` claim does not cover {target}, and no application is set"
         )
-    return await publish(call, entry)
+    return json_answer(await publish(call.node, entry))
 
 
 ROUTES = (Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest),)

@@ -1,6 +1,6 @@
 """Every route of the contract, in one table."""
 
-from headrace.api import channels, demo, messages, pages, poll, send, status
+from headrace.api import batch, channels, demo, messages, pages, poll, send, status
 from headrace.api.node import Node
 from headrace.api.routing import Access, Route
 
@@ -19,6 +19,7 @@ def routes_of(node: Node) -> tuple[Route, ...]:
         *poll.ROUTES,
         *channels.ROUTES,
         *send.ROUTES,
+        *batch.ROUTES,
         *messages.ROUTES,
         *status.ROUTES,
         *pages.ROUTES,

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.api.answers import Answer
 from headrace.api.node import Node
+from headrace.api.streaming import StreamedAnswer
 from headrace.errors import RequestError
 from headrace.protocol.http import Request
 
@@ -30,7 +31,7 @@ class Call(NamedTuple):
     body: Any
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[Answer | StreamedAnswer]]
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -38,7 +39,8 @@ class Route(msgspec.Struct, frozen=True):
 
     `body` is the type of the JSON body, None for a route that takes none. Without a `handler` the
     connection itself becomes the answer (a WebSocket, an event stream), and the server does the
-    rest. A handler that `waits` for something to happen is cancelled when the client goes.
+    rest. A handler that `waits` for something to happen is cancelled when the client goes; one
+    that `streams` gets its body as a `BodyStream` and may answer before that has ended.
     """
 
     method: str
@@ -47,6 +49,7 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler | None = None
     body: type[msgspec.Struct] | None = None
     waits: bool = False
+    streams: bool = False
 
 
 class Match(NamedTuple):

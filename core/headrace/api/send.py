@@ -3,6 +3,7 @@
 import msgspec
 
 from headrace.api.answers import Answer, json_answer
+from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
 from headrace.message import Entry
 
@@ -29,16 +30,20 @@ def entry_of(data: str, to: str | tuple[str, ...], group: str | None, everyone: 
     return Entry(data=data, to=targets, group=group, everyone=everyone)
 
 
-async def publish(call: Call, entry: Entry) -> Answer:
-    """Publish `entry` and answer with its id."""
-    receipt = await call.node.hub.publish(entry)
-    return json_answer(SendAnswer(str(receipt.id), receipt.sessions))
+async def publish(node: Node, entry: Entry) -> SendAnswer:
+    """Publish `entry` and say with which id."""
+    receipt = await node.hub.publish(entry)
+    return SendAnswer(str(receipt.id), receipt.sessions)
+
+
+async def send_one(node: Node, asked: SendRequest) -> SendAnswer:
+    """Publish what one request, or one line of a batch, says."""
+    return await publish(node, entry_of(asked.data, asked.to, asked.group, asked.everyone))
 
 
 async def send(call: Call) -> Answer:
     """Send what the body says."""
-    asked: SendRequest = call.body
-    return await publish(call, entry_of(asked.data, asked.to, asked.group, asked.everyone))
+    return json_answer(await send_one(call.node, call.body))
 
 
 ROUTES = (Route("POST", "/v1/send", Access.APPLICATION, send, SendRequest),)

@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, cast
 
 from headrace import limits
 from headrace.api.answers import Answer
-from headrace.api.auth import PROTOCOL, claims_of, query_value
 from headrace.api.routes import CONNECT, EVENTS
 from headrace.api.routing import Match
+from headrace.api.streaming import BodyStream
 from headrace.errors import RequestError, TokenError
-from headrace.message import Form
-from headrace.position import parse_position
-from headrace.protocol.handshake import read_handshake
-from headrace.protocol.http import Body, EndOfRequest, HttpConnection, Request, State
-from headrace.server.events import HEADERS as EVENT_STREAM_HEADERS
-from headrace.server.events import EventStreamProtocol, retry_line
-from headrace.server.stream import StreamProtocol
-from headrace.server.websocket import WebSocketProtocol
+from headrace.protocol.http import Body, EndOfRequest, Event, HttpConnection, Request, State
+from headrace.server.exchange import StreamedExchange
+from headrace.server.upgrade import open_event_stream, open_websocket
 from headrace.wheel import UNSET
 
 if TYPE_CHECKING:
     from headrace.server.server import Server
+
+
+_OPENERS = {CONNECT.path: open_websocket, EVENTS.path: open_event_stream}
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -39,6 +37,7 @@ class HttpProtocol(asyncio.Protocol):
     __slots__ = (
         "_admitted",
         "_body",
+        "_exchange",
         "_http",
         "_lingers",
         "_match",
@@ -61,6 +60,7 @@ class HttpProtocol(asyncio.Protocol):
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._queued: list[bytes] = []  # what came before our first turn
+        self._exchange: StreamedExchange | None = None
         self._admitted = False
         self._lingers = False
 
@@ -102,18 +102,28 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no further request while the peer does not read its answers."""
-        self._transport.pause_reading()
+        if self._exchange is not None:
+            self._exchange.pause_writing()
+        else:
+            self._transport.pause_reading()
         self._set_deadline(self._server.settings.write_timeout_s)
 
     def resume_writing(self) -> None:
         """Go on with what the peer has asked in the meantime."""
+        if self._exchange is not None:
+            self._exchange.resume_writing()
+            self._set_deadline(limits.BODY_TIMEOUT_S)
+            return
         self._transport.resume_reading()
         self._set_deadline(limits.KEEP_ALIVE_S)
         self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a handler that still works ends by itself, unheard."""
-        if self._task is not None and self._match is not None and self._match.route.waits:
+        if self._exchange is not None:
+            self._exchange.body.end(RequestError(400, "the client went before its body's end"))
+            self._exchange.resume_writing()
+        elif self._task is not None and self._match is not None and self._match.route.waits:
             self._task.cancel()
         self._server.forget(self)
         self._queued.clear()
@@ -147,17 +157,22 @@ class HttpProtocol(asyncio.Protocol):
     def _advance(self) -> None:
         """Act on the events that are there, until bytes or a handler's answer are awaited."""
         try:
-            while self._task is None and not self._lingers:
+            while (self._task is None or self._exchange is not None) and not self._lingers:
                 event = self._http.next_event()
                 if event is None:
                     break
                 if isinstance(event, Request):
                     self._begin(event)
+                elif self._exchange is not None:
+                    self._feed(self._exchange.body, event)
                 elif isinstance(event, Body):
                     self._body.append(event.data)
                 elif isinstance(event, EndOfRequest):
                     self._run()
         except (RequestError, TokenError) as error:
+            if self._exchange is not None:
+                self._exchange.body.end(RequestError(400, str(error)))
+                return
             self._respond(self._server.dispatcher.refuse(self._request, error))
         if self._http.should_close and not self._lingers:
             self._finish()
@@ -172,9 +187,22 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._match = found
         self._set_deadline(limits.BODY_TIMEOUT_S)
+        if found.route.streams:
+            self._http.body_max_bytes = None
+            self._exchange = StreamedExchange(self._server, self._transport, self._http)
+            self._task = self._server.loop.create_task(self._exchange_streams(self._exchange))
         proceed = self._http.send_continue()
         if proceed:
             self._transport.write(proceed)
+
+    def _feed(self, body: BodyStream, event: Event) -> None:
+        """Pass a piece of a streamed body on; a client has so long for each piece."""
+        if isinstance(event, Body):
+            body.feed(event.data)
+            self._set_deadline(limits.BODY_TIMEOUT_S)
+        else:
+            body.end()
+            self._server.wheel.cancel(self)
 
     def _run(self) -> None:
         """Have the whole request answered."""
@@ -182,18 +210,31 @@ class HttpProtocol(asyncio.Protocol):
         if request is None or match is None:  # it was answered from its head alone
             return
         self._server.wheel.cancel(self)
-        if match.route is CONNECT:
-            self._upgrade(request)
-        elif match.route is EVENTS:
-            self._stream(request)
+        opener = _OPENERS.get(match.route.path)
+        if opener is not None:
+            opener(self._server, self._transport, self._http, request)
+            self._lingers = True
+            self._server.forget(self)
         else:
             if not match.route.waits:  # whoever waits must see the client go
                 self._transport.pause_reading()
             work = self._answer(match, request, b"".join(self._body))
             self._task = self._server.loop.create_task(work)
 
+    async def _exchange_streams(self, exchange: StreamedExchange) -> None:
+        assert self._match is not None
+        assert self._request is not None
+        answer = await exchange.run(self._match, self._request)
+        self._task = self._exchange = None
+        if self._transport.is_closing():
+            return
+        if answer is not None:
+            self._respond(answer)
+        self._advance()
+
     async def _answer(self, match: Match, request: Request, body: bytes) -> None:
         answer = await self._server.dispatcher.answer(match, request, body)
+        assert isinstance(answer, Answer)
         self._task = None
         if self._transport.is_closing():
             return
@@ -225,57 +266,11 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
             self._set_deadline(limits.CLOSE_TIMEOUT_S)
 
-    # --- streams -------------------------------------------------------------------------------
-
-    def _upgrade(self, request: Request) -> None:
-        """Become a WebSocket; a token's fault is told in a way that the client can read."""
-        server = self._server
-        handshake = read_handshake(request)
-        is_v1 = PROTOCOL in handshake.subprotocols
-        last_id = query_value(request, "last_id")
-        position = parse_position(last_id) if last_id else None
-        claims = fault = None
-        try:
-            claims = claims_of(server.node, request)
-        except TokenError as error:
-            if not is_v1:
-                raise
-            fault = error
-        self._transport.write(self._http.upgrade(handshake.answer(PROTOCOL if is_v1 else None)))
-        socket = WebSocketProtocol(server, self._transport, Form.V1 if is_v1 else Form.BARE)
-        self._hand_over(socket)
-        if claims is not None:
-            socket.open(claims, position)
-            if self._http.trailing_data:
-                socket.data_received(self._http.trailing_data)
-        elif fault is not None:
-            socket.refuse(fault)
-
-    def _stream(self, request: Request) -> None:
-        """Become an event stream; a browser that comes back says the last id in a header."""
-        server = self._server
-        claims = claims_of(server.node, request)
-        last_id = request.header("last-event-id") or query_value(request, "last_id")
-        position = parse_position(last_id) if last_id else None
-        answer = server.dispatcher.with_cors(request, Answer(200, EVENT_STREAM_HEADERS))
-        head = self._http.start_response(200, answer.headers, until_close=True)
-        self._transport.write(head + retry_line())
-        stream = EventStreamProtocol(server, self._transport)
-        self._hand_over(stream)
-        stream.open(claims, position)
-
-    def _hand_over(self, stream: StreamProtocol) -> None:
-        """Give the transport another protocol; this one is done."""
-        self._lingers = True
-        self._server.connections.add(stream)
-        self._server.forget(self)
-        self._transport.set_protocol(stream)
-
     # --- deadlines -----------------------------------------------------------------------------
 
     def on_deadline(self, now: float) -> None:
         """Answer 408 to a request that takes too long; close what is idle; cut what lingers."""
-        if self._lingers:
+        if self._lingers or self._exchange is not None:
             self._transport.abort()
         elif self._http.in_request:
             what = "head" if self._http.state is State.HEAD else "body"
