@@ -312,6 +312,14 @@ def test_a_head_is_refused_before_it_is_whole(start: bytes, status: int) -> None
     assert refusal(start)[0] == status
 
 
+def test_a_slow_head_is_searched_once() -> None:
+    reader, buffer = HeadReader(), bytearray()
+    for number in range(1, 8):
+        buffer += START if number == 1 else b"X: " + b"x" * 1000
+        assert reader.read(buffer) is None
+        assert reader._searched == len(buffer)
+
+
 # --- framing and expectations --------------------------------------------------------------------
 
 

@@ -106,6 +106,12 @@ def test_a_pipelined_request_waits_for_the_answer_before_it() -> None:
     assert paths(drain(connection)) == ["/e"]
 
 
+def test_an_empty_line_is_no_request() -> None:
+    connection = connection_with(b"\r\n")
+    assert connection.next_event() is None
+    assert connection.state is State.IDLE
+
+
 def test_a_malformed_request_ends_the_connection() -> None:
     assert three_ways(BAD) == [400, "close"]
     assert three_ways(GET + BAD)[2:] == [400, "close"]

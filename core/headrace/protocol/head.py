@@ -125,7 +125,10 @@ class HeadReader:
             detail = str(error).partition(" b'")[0].partition(' b"')[0]
             raise RequestError(error.error_status_hint, f"{detail}.") from None
         headers = tuple(
-            [(name.decode("ascii"), value.decode("latin-1")) for name, value in parsed.headers]
+            [
+                (name.decode("ascii").lower(), value.decode("latin-1"))
+                for name, value in parsed.headers.raw_items()
+            ]
         )
         version = self._version.decode("ascii")
         known = dict(headers)
