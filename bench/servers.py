@@ -1,23 +1,22 @@
-"""How to start each server under test, and how to make it publish."""
+"""How to start each server under test."""
 
 import importlib.util
-import json
 import os
 import re
 import secrets
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.loadclient import BenchError, Publisher
+from bench.publishers import API_KEY, BatchPublisher, LinePublisher, SendPublisher
 
 from headrace.tokens import TokenSigner
 
@@ -30,58 +29,8 @@ START_TIMEOUT_S = 15.0
 STDERR_TAIL_CHARACTERS = 1500
 """How much of a failed server's stderr is shown."""
 
-ANSWER_TIMEOUT_S = 30.0
-"""The longest wait for the answers to a tick's sends."""
-
 SECRET = secrets.token_urlsafe(32)
-API_KEY = secrets.token_urlsafe(32)
 _signer = TokenSigner([SECRET.encode()])
-
-
-class LinePublisher:
-    """The control protocol of `bare.py` and the peers: a line is a message to everyone."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
-
-    def publish(self, messages: Sequence[bytes]) -> None:
-        self._socket.sendall(b"".join(message + b"\n" for message in messages))
-
-    def confirm(self) -> None:
-        """Nothing to read: these servers do not answer."""
-
-
-class SendPublisher:
-    """`POST /v1/send` to everyone, pipelined on one kept-alive connection."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
-        self._answers = self._socket.makefile("rb")
-        self._sent = 0
-
-    def publish(self, messages: Sequence[bytes]) -> None:
-        requests = []
-        for message in messages:
-            body = json.dumps({"everyone": True, "data": message.decode()}).encode()
-            requests.append(
-                b"POST /v1/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
-                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                % (API_KEY.encode(), len(body), body)
-            )
-        self._socket.sendall(b"".join(requests))
-        self._sent = len(messages)
-
-    def confirm(self) -> None:
-        for _ in range(self._sent):
-            status = self._answers.readline()
-            length = 0
-            while (line := self._answers.readline()) not in (b"\r\n", b""):
-                name, _, value = line.partition(b":")
-                if name.lower() == b"content-length":
-                    length = int(value)
-            body = self._answers.read(length)
-            if b" 200 " not in status:
-                raise BenchError(f"POST /v1/send was refused: {status!r} {body!r}")
 
 
 def _plain_request(_: int) -> bytes:
@@ -129,6 +78,17 @@ class Server:
             raise BenchError(f"{self.title} is not installed: `npm --prefix js ci`")
 
 
+def _headrace(title: str, publisher: Callable[[int], Publisher]) -> Server:
+    return Server(
+        title,
+        (sys.executable, str(ROOT / "server.py"), "--port", "0"),
+        ready=re.compile(rb"http://127\.0\.0\.1:((\d+))\s"),
+        publisher=publisher,
+        request=_headrace_request,
+        opening=b'"type":"open"',
+    )
+
+
 def _python_peer(name: str) -> Server:
     return Server(name, (sys.executable, str(HERE / f"peers/with_{name}.py")), module=name)
 
@@ -138,14 +98,8 @@ SERVERS = {
     "bare-joined": Server(
         "bare loop, joined write", (sys.executable, str(HERE / "bare.py"), "--joined")
     ),
-    "headrace": Server(
-        "Headrace",
-        (sys.executable, str(ROOT / "server.py"), "--port", "0"),
-        ready=re.compile(rb"http://127\.0\.0\.1:((\d+))\s"),
-        publisher=SendPublisher,
-        request=_headrace_request,
-        opening=b'"type":"open"',
-    ),
+    "headrace": _headrace("Headrace", SendPublisher),
+    "headrace-batch": _headrace("Headrace by POST /v1/send/batch", BatchPublisher),
     "websockets": _python_peer("websockets"),
     "aiohttp": _python_peer("aiohttp"),
     "picows": _python_peer("picows"),
