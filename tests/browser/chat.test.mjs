@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API_KEY, ask, launchBrowser, startServer } from "./harness.mjs";
-import { connected, enter, heard, lines, say, transcript } from "./room.mjs";
+import { launchBrowser, startServer } from "./harness.mjs";
+import { connected, enter, heard, say, transcript } from "./room.mjs";
 
 let server;
 let browser;
@@ -62,7 +62,10 @@ test("a reload keeps who one is, and gives what was sent meanwhile exactly once"
   assert.equal(await identity(), earlier);
   const ours = (text) => /^(before|meanwhile \d|after)$/.test(text);
   assert.deepEqual((await transcript(ben)).filter(ours), ["before", "meanwhile 1", "meanwhile 2", "after"]);
-  assert.equal(await ben.locator(".line", { hasText: "before" }).getByText("you", { exact: true }).count(), 1);
+  assert.equal(
+    await ben.locator(".line", { hasText: "before" }).getByText("you", { exact: true }).count(),
+    1,
+  );
   assert.deepEqual([ada.faults, ben.faults], [[], []]);
   await ada.context().close();
   await ben.context().close();

@@ -67,7 +67,9 @@ test("the room fits a phone and a desktop, in light and dark, and takes nothing 
   await pictures(miller, "phone-4-inside");
 
   for (const page of [miller, otter]) {
-    const elsewhere = page.asked.filter((address) => !address.startsWith(server.url) && !address.startsWith("data:"));
+    const elsewhere = page.asked.filter(
+      (address) => !address.startsWith(server.url) && !address.startsWith("data:"),
+    );
     assert.deepEqual(elsewhere, []);
     assert.deepEqual(page.faults, []);
     await page.context().close();

@@ -28,7 +28,9 @@ test("a restart: the page says that it reconnects, then that it is connected, an
   await heard(ben, "before the restart");
 
   await server.stop();
-  await Promise.all([ada, ben].map((page) => page.getByRole("status").filter({ hasText: "Reconnecting" }).waitFor()));
+  await Promise.all(
+    [ada, ben].map((page) => page.getByRole("status").filter({ hasText: "Reconnecting" }).waitFor()),
+  );
   await ada.getByRole("alert").filter({ hasText: "The connection is lost" }).waitFor();
   await say(ben, "written while nobody listened");
   await ben.getByText("waits for the connection").waitFor();
@@ -56,7 +58,10 @@ test("a restart with another secret: the page fetches a token that holds, and st
   await heard(ada, "before");
 
   await server.stop();
-  server = await startServer({ port: server.port, env: { HEADRACE_SECRET: "another secret, as a start without one makes" } });
+  server = await startServer({
+    port: server.port,
+    env: { HEADRACE_SECRET: "another secret, as a start without one makes" },
+  });
   await connected(ada);
   await say(ada, "after");
   await heard(ada, "after");
