@@ -43,6 +43,8 @@ interface Item {
 export class Outbox {
   private readonly _waiting: Item[] = [];
   private _busy = false;
+  /** Whether to go on: something was added, or the line came up. */
+  private _asked = false;
   private _ended = false;
 
   /** `isOpen` says whether the line is up; while it is down at most `limit` sends wait. */
@@ -62,7 +64,8 @@ export class Outbox {
       );
     }
     if (this._ended) return Promise.reject(closed());
-    if (!this._ready && this._waiting.length >= this._limit) {
+    const isAway = !this._isOpen() || !this._platform.isOnline();
+    if (isAway && this._waiting.length >= this._limit) {
       return Promise.reject(
         new SendError(
           `${this._limit} messages wait already, the most while not connected; await "open" or raise outbox`,
@@ -77,16 +80,8 @@ export class Outbox {
 
   /** The line is up: post what waits. */
   flush(): void {
-    if (this._busy || !this._ready) return;
-    const item = this._waiting.shift();
-    if (!item) return;
-    this._busy = true;
-    this._post(item.body)
-      .then(item.resolve, item.reject)
-      .then(() => {
-        this._busy = false;
-        this.flush();
-      });
+    this._asked = true;
+    if (!this._busy) void this._work();
   }
 
   /** The channel has ended: what waits will not be posted. */
@@ -95,8 +90,29 @@ export class Outbox {
     for (const { reject } of this._waiting.splice(0)) reject(closed());
   }
 
-  private get _ready(): boolean {
-    return this._isOpen() && this._platform.isOnline();
+  private async _work(): Promise<void> {
+    this._busy = true;
+    while (this._asked) {
+      this._asked = false;
+      for (let item = this._next(); item; item = this._next()) {
+        // "Offline" may be wrong, since a server on this machine needs no network: so it is tried.
+        const online = this._platform.isOnline();
+        try {
+          item.resolve(await this._post(item.body));
+        } catch (error) {
+          if (!online && !this._ended && (error as SendError).status === 0) {
+            this._waiting.unshift(item); // it never left
+            break;
+          }
+          item.reject(error as Error);
+        }
+      }
+    }
+    this._busy = false;
+  }
+
+  private _next(): Item | undefined {
+    return this._isOpen() ? this._waiting.shift() : undefined;
   }
 
   private async _post(body: string): Promise<SendAnswer> {

@@ -113,17 +113,60 @@ test("the limit is for the time away: an open line takes a burst", async () => {
   await Promise.all(burst);
 });
 
-test("without a network sends wait also while the line seems open", async () => {
+test("what could not leave without a network waits for the line to come back", async () => {
+  const { browser, outbox } = makeOutbox({ limit: 2 });
+  browser.online = false;
+  const sent = [outbox.send("a", {}), outbox.send("b", {})];
+  await settle();
+  await browser.request.fail();
+  await browser.request.fail(); // tried again for the second's sake
+  await settle();
+  assert.equal(browser.requests.length, 2);
+  await assert.rejects(outbox.send("c", {}), /2 messages wait already/);
+  browser.online = true;
+  outbox.flush();
+  for (const data of ["a", "b"]) {
+    await settle();
+    assert.deepEqual(browser.request.json, { data });
+    await browser.request.answer(202);
+  }
+  await Promise.all(sent);
+});
+
+test("the line may come back while a try still fails", async () => {
   const { browser, outbox } = makeOutbox();
   browser.online = false;
   const sent = outbox.send("a", {});
   await settle();
-  assert.equal(browser.requests.length, 0);
+  const [lost] = browser.requests;
   browser.online = true;
   outbox.flush();
+  await lost?.fail();
+  assert.equal(browser.requests.length, 2);
+  await browser.request.answer(202);
+  await sent;
+});
+
+test("a server on the same machine is reached without a network", async () => {
+  const { browser, outbox } = makeOutbox();
+  browser.online = false;
+  const sent = outbox.send("a", {});
+  const refused = assert.rejects(outbox.send("b", {}), { status: 403 });
   await settle();
   await browser.request.answer(202);
   await sent;
+  await browser.request.answer(403);
+  await refused;
+});
+
+test("what waits without a network ends with the channel", async () => {
+  const { browser, outbox } = makeOutbox();
+  browser.online = false;
+  const refused = assert.rejects(outbox.send("a", {}), SendError);
+  await settle();
+  outbox.end();
+  await browser.request.fail();
+  await refused;
 });
 
 test("an expired token is replaced once, where another can be had", async () => {
