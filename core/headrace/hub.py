@@ -155,24 +155,39 @@ class Hub:
         if was_clean and dirty:
             self._schedule(self.flush)
         count = len(sessions)
-        for session in full:
-            if self._drop_oldest:
+        if not full:
+            return count
+        if self._drop_oldest:
+            for session in full:
                 self.counters.dropped += session.push_dropping_oldest(message)
-            else:
-                count -= 1
-                self.counters.slow_closed += 1
-                self.close(session, codes.TOO_SLOW)
-        return count
+            return count
+        for session in full:  # all of them before a sink is called, which may publish itself
+            self.detach(session)
+        self.counters.slow_closed += len(full)
+        for session in full:
+            session.sink.close(codes.TOO_SLOW, codes.REASONS[codes.TOO_SLOW])
+        return count - len(full)
 
     def flush(self) -> None:
-        """Hand to each session's sink what was queued since the last flush."""
+        """Hand to each session's sink what was queued since the last flush.
+
+        A sink that raises is closed with 1011; the sessions behind it get theirs in a next flush.
+        """
         dirty, self._dirty = self._dirty, []
         now = self.clocks.monotonic()
         runs: dict[tuple[Message, ...], Run] = {}
         delivered = 0
-        for session in dirty:
-            delivered += session.flush(now, runs)
-        self.counters.deliveries += delivered
+        waiting = iter(dirty)
+        try:
+            for session in waiting:
+                delivered += session.flush(now, runs)
+        except BaseException:
+            self.close(session, codes.INTERNAL_ERROR)
+            raise
+        finally:
+            self.counters.deliveries += delivered
+            for session in waiting:
+                self._queue(session)
 
     def _audience(self, entry: Entry) -> tuple[Collection[Session], tuple[str, ...]]:
         """Return the sessions that `entry` is for, each once, and its keys in the history."""
@@ -193,7 +208,8 @@ class Hub:
         """Open a session: subscribe it, and give it all that it missed.
 
         All in one tick, so nothing slips between what the history gives and what comes live. The
-        first thing that the sink gets is the `open` notice.
+        first thing that the sink gets is the `open` notice, before this returns. RequestError (400)
+        for a `pos` in the claims that is no id.
         """
         session = Session(claims, sink, self._bounds)
         start, recovered = self._starting_point(claims, last_id)
@@ -212,8 +228,11 @@ class Hub:
     def renew(self, session: Session, claims: Claims) -> None:
         """Let `session` go on under a newer token of the same client; answers with a new `open`.
 
-        Its groups become the newer token's. RequestError (403) for another client's token.
+        Its groups become the newer token's. RequestError (403) for another client's token,
+        StateError for a session that is detached.
         """
+        if session not in self.sessions:
+            raise StateError(f"the session of {session.client_id!r} is detached; attach a new one")
         if claims.sub != session.client_id:
             raise RequestError(403, "the token is another client's; a renewal keeps the client ID")
         self._unsubscribe(session)
@@ -227,6 +246,7 @@ class Hub:
             return
         del self.sessions[session]
         self._unsubscribe(session)
+        session.catch_up(self.history.latest)
         client_id = session.client_id
         channel = self.channels[client_id]
         channel.sessions.remove(session)
@@ -237,9 +257,10 @@ class Hub:
         session.close()
 
     def close(self, session: Session, code: int) -> None:
-        """End a session from our side with a close code of `codes.py`."""
-        self.detach(session)
-        session.sink.close(code, codes.REASONS[code])
+        """End a session from our side with a close code of `codes.py`; once, as `detach`."""
+        if session in self.sessions:
+            self.detach(session)
+            session.sink.close(code, codes.REASONS[code])
 
     def resume(self, session: Session) -> None:
         """Go on with a session whose sink takes again."""
@@ -278,10 +299,12 @@ class Hub:
             return history.latest, None
         if history.covers(_keys_of(claims), start):
             return start, None if last_id is None else True
-        # Too old: all that is left comes again. From another order: its ids say nothing here.
-        return (history.floor if start < history.floor else history.latest), False
+        if start > history.latest:  # from another order: its ids say nothing here
+            return history.latest, False
+        return max(start, history.floor), False  # too old: all that is left comes again
 
     def _announce(self, session: Session, recovered: bool | None) -> None:
+        session.catch_up(self.history.latest)
         fields = {
             "type": "open",
             "client_id": session.client_id,
