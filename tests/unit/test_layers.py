@@ -1,0 +1,164 @@
+"""Layers 0 to 4 know no event loop, socket, clock or randomness, however they might be imported.
+
+`import-linter` holds the layers against each other; this reads the files themselves, so that a
+module that nobody has listed yet, an import inside a function and a dynamic one count as well.
+"""
+
+import ast
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+import headrace
+
+PACKAGE = Path(headrace.__file__).parent
+# What lies above layer 4; whatever is new counts as below until it is named here.
+ABOVE = {
+    "__init__.py",
+    "__main__.py",
+    "adapters",
+    "api",
+    "api_client.py",
+    "appengine",
+    "backplane",
+    "cli",
+    "client",
+    "config.py",
+    "listen.py",
+    "metrics.py",
+    "server",
+    "webhooks.py",
+}
+FORBIDDEN = {
+    "_socket",
+    "_ssl",
+    "_thread",
+    "asyncio",
+    "concurrent",
+    "datetime",
+    "http.client",
+    "http.server",
+    "multiprocessing",
+    "random",
+    "sched",
+    "secrets",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "socketserver",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+    "urllib.request",
+    "uuid",
+    "uvloop",
+}
+DYNAMIC = {"importlib", "imp", "runpy", "pkgutil"}
+CALLS = {"__import__", "compile", "eval", "exec"}
+
+
+def files_below() -> list[Path]:
+    found = [path for path in PACKAGE.iterdir() if path.name not in ABOVE]
+    return sorted(
+        file for path in found for file in (path.rglob("*.py") if path.is_dir() else [path])
+        if file.suffix == ".py"
+    )  # fmt: skip
+
+
+def faults(source: str) -> Iterator[str]:
+    """What in a file's source a layer up to 4 must not have."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *[f"{node.module}.{alias.name}" for alias in node.names]]
+        else:
+            if isinstance(node, ast.Name) and node.id in CALLS:
+                yield f"line {node.lineno}: {node.id}"
+            if isinstance(node, ast.Attribute) and node.attr in {"urandom", "getrandom", "modules"}:
+                yield f"line {node.lineno}: .{node.attr}"
+            continue
+        for name in names:
+            parts = name.split(".")
+            paths = {".".join(parts[: end + 1]) for end in range(len(parts))}
+            for bad in paths & (FORBIDDEN | DYNAMIC):
+                yield f"line {node.lineno}: import of {bad}"
+
+
+@pytest.mark.parametrize("file", files_below(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_layer_up_to_4_knows_the_world(file: Path) -> None:
+    assert list(faults(file.read_text())) == []
+
+
+def test_the_files_of_the_layers_are_found() -> None:
+    names = {str(file.relative_to(PACKAGE)) for file in files_below()}
+    assert names >= {
+        "codes.py",
+        "errors.py",
+        "history.py",
+        "hub.py",
+        "limits.py",
+        "message.py",
+        "position.py",
+        "protocol/websocket.py",
+        "ring.py",
+        "session.py",
+        "settings.py",
+        "tokens.py",
+        "wheel.py",
+    }
+    assert not [name for name in names if name.startswith(("server", "api", "backplane"))]
+
+
+def test_import_linter_is_told_of_the_same_modules() -> None:
+    config = ConfigParser()
+    config.read(PACKAGE.parent.parent / "setup.cfg")
+    listed = config["importlinter:contract:sans-io"]["source_modules"].split()
+    found = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in files_below()}
+    assert sorted(listed) == sorted(f"headrace.{name}" for name in found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import asyncio",
+        "import os, time as clock",
+        "from asyncio import sleep",
+        "import asyncio.events",
+        "from concurrent.futures import Future",
+        "from urllib import request",
+        "import urllib.request as get",
+        "from http import client",
+        "def f():\n    import secrets",
+        "if True:\n    from random import random",
+        "import importlib\nimportlib.import_module('time')",
+        "from importlib import import_module",
+        "__import__('socket')",
+        "load = __import__",
+        "exec('import ssl')",
+        "import builtins\neval('1')",
+        "import os\nos.urandom(8)",
+        "import sys\nsys.modules['time'].sleep(1)",
+    ],
+)
+def test_every_way_to_import_is_seen(source: str) -> None:
+    assert list(faults(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from urllib.parse import urlsplit",
+        "from http import HTTPStatus",
+        "import re, math, heapq",
+        "from headrace.server import time_of_day",
+        "from headrace import history",
+        "time = 5\nprint(time)",
+    ],
+)
+def test_nothing_else_is_refused(source: str) -> None:
+    assert list(faults(source)) == []
