@@ -228,6 +228,7 @@ def test_serve_unconfigured(served: list[tuple[Settings, bool]]) -> None:
         f"  HEADRACE_SECRET={settings.secrets[0]}\n"
         f"  HEADRACE_API_KEY={settings.api_key}\n"
         "Listening on http://127.0.0.1:1\n"
+        "Open http://127.0.0.1:1/ in two tabs, and chat from one to the other.\n"
     )
 
 
@@ -364,7 +365,7 @@ class Listening:
 
     async def channels(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
-        return web.json_response({"token": "made.by.server"})
+        return web.json_response({"token": "made.by.server", "client_id": "alice", "expires_at": 7})
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(protocols=["headrace.v1"])

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -41,17 +41,22 @@ def send(
     MESSAGE - is read from standard input, less one line end. Nobody connected is no error: the
     message waits in the history.
     """
+    _check_utf8(*words, group or "")
     target, message = _target_and_message(words, group, everyone)
     data = _read_stdin() if message == "-" else message
     loaded = load(flags)
     base_url = _base_url(url, loaded)
-    answer = _talk(base_url, _post(base_url, "/v1/send", loaded, {**target, "data": data}))
-    click.echo(f"id={answer.get('id')} sessions={answer.get('sessions')}")
+    api_key = _api_key(loaded)
+    from headrace.client import Client
+
+    with Client(base_url, api_key, retry_s=0) as client:
+        sent = _talk(base_url, lambda: client.send(data, **target))
+    click.echo(f"id={sent.id} sessions={sent.sessions}")
 
 
 def _target_and_message(
     words: tuple[str, ...], group: str | None, everyone: bool
-) -> tuple[dict[str, object], str]:
+) -> tuple[dict[str, Any], str]:
     """Tell the arguments of `send` apart; UsageError where they do not fit together."""
     if group is not None and everyone:
         raise click.UsageError("--group and --everyone exclude each other")
@@ -103,36 +108,59 @@ def listen(
         raise click.UsageError("--token is no token: it has characters that no token has")
     if given_token is not None and groups:
         raise click.UsageError("--group needs CLIENT_ID: the groups of --token are within it")
+    _check_utf8(client_id or "", *groups)
     loaded = load(flags)
     base_url = _base_url(url, loaded)
-
-    async def fetch_token() -> str:
-        if given_token is not None:
-            return given_token
-        if loaded.settings.secrets:
-            return mint_token(loaded, client_id or "", groups=groups)
-        body = {"client_id": client_id, "groups": groups}
-        answer = await _post(base_url, "/v1/channels", loaded, body)
-        return str(answer.get("token"))
-
-    from headrace.listen import Frame, Listener
-
-    def show(frame: Frame) -> None:
-        # As bytes: whatever the terminal's encoding is, the data is UTF-8.
-        click.echo(msgspec.json.encode(frame) if as_json else frame.data.encode())
-
-    def notice(line: str) -> None:
-        click.echo(line, err=True)
-
-    listener = Listener(base_url, fetch_token, on_message=show, on_notice=notice)
+    source = _token_source(given_token, client_id or "", groups, loaded)
+    api_key = _api_key(loaded) if "client_id" in source else None
     try:
-        _talk(base_url, listener.run())
+        _talk(base_url, lambda: asyncio.run(_print_messages(base_url, api_key, source, as_json)))
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says of a program that SIGINT ended
 
 
+def _token_source(
+    given_token: str | None, client_id: str, groups: tuple[str, ...], loaded: config.Loaded
+) -> dict[str, Any]:
+    """Return the arguments that tell `AsyncClient.listen` how to come by a token."""
+    if given_token is not None:
+        return {"token": given_token}
+    if not loaded.settings.secrets:
+        return {"client_id": client_id, "groups": groups}
+    mint_token(loaded, client_id, groups=groups)  # a wrong argument is told of before connecting
+
+    async def mint() -> str:
+        return mint_token(loaded, client_id, groups=groups)
+
+    return {"token": mint}
+
+
+async def _print_messages(
+    base_url: str, api_key: str | None, source: dict[str, Any], as_json: bool
+) -> None:
+    from headrace.client import AsyncClient, Incident
+
+    def tell(incident: Incident) -> None:
+        click.echo(incident.text, err=True)
+
+    async with (
+        AsyncClient(base_url, api_key, retry_s=0) as client,
+        client.listen(**source, on_incident=tell) as messages,
+    ):
+        async for message in messages:
+            # As bytes: whatever the terminal's encoding is, the data is UTF-8.
+            click.echo(msgspec.json.encode(message) if as_json else message.data.encode())
+
+
+def _check_utf8(*arguments: str) -> None:
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError:
+        raise click.UsageError("an argument is not UTF-8") from None
+
+
 def _base_url(url: str | None, loaded: config.Loaded) -> str:
-    from headrace.api_client import check_base_url
+    from headrace.client.address import check_base_url
 
     if url is not None:
         return check_base_url(url, "--url")
@@ -141,28 +169,21 @@ def _base_url(url: str | None, loaded: config.Loaded) -> str:
     return config.local_url(loaded.settings)
 
 
-async def _post(
-    base_url: str, path: str, loaded: config.Loaded, body: Mapping[str, object]
-) -> dict[str, object]:
-    from headrace.api_client import post
-
-    api_key = loaded.settings.api_key
-    if api_key is None:
+def _api_key(loaded: config.Loaded) -> str:
+    if loaded.settings.api_key is None:
         raise ConfigError(
             "no API key is set, and the server asks for its own: give --api-key, HEADRACE_API_KEY"
             " or --config"
         )
-    return await post(base_url, path, api_key, body)
+    return loaded.settings.api_key
 
 
-def _talk(base_url: str, conversation: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a conversation with a server, and say so where it cannot be reached."""
+def _talk(base_url: str, converse: Callable[[], _Result]) -> _Result:
+    """Talk with a server, and say so where it cannot be reached."""
     try:
-        return asyncio.run(conversation)
+        return converse()
     except BrokenPipeError:
         raise  # stdout's: click ends quietly
-    except UnicodeEncodeError:
-        raise click.UsageError("an argument is not UTF-8") from None
     except OSError as error:
         raise click.ClickException(
             f"cannot reach {base_url}: {error}; is that the right --url (HEADRACE_URL), and is"

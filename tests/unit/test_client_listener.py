@@ -1,4 +1,4 @@
-"""headrace.listen against a scripted server: aiohttp's WebSocket is the other side."""
+"""headrace.client.listener and websocket: aiohttp's WebSocket plays the server."""
 
 import asyncio
 import json
@@ -9,6 +9,8 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from headrace.client import Incident, Listener, Message, websocket
+from headrace.client.websocket import open_websocket
 from headrace.errors import (
     ExpiredTokenError,
     InvalidTokenError,
@@ -16,7 +18,6 @@ from headrace.errors import (
     RevokedTokenError,
     TokenError,
 )
-from headrace.listen import Frame, Listener, open_websocket
 from headrace.position import Position
 
 Script = Callable[[web.WebSocketResponse], Awaitable[None]]
@@ -47,8 +48,8 @@ class Stage:
     def __init__(self) -> None:
         self.scripts: list[Script | web.Response] = []
         self.connects: list[tuple[str | None, str]] = []  # last_id, token
-        self.messages: list[Frame] = []
-        self.notices: list[str] = []
+        self.messages: list[Message] = []
+        self.incidents: list[Incident] = []
         self.transport: asyncio.Transport | None = None
         self.tokens = iter(["first", "second", "third"])
         app = web.Application()
@@ -80,17 +81,20 @@ class Stage:
     async def play(self, *scripts: Script | web.Response) -> list[str]:
         """Listen until the play is over; returns the ids that came."""
         self.scripts += scripts
-        listener = Listener(
-            self.url,
-            self.fetch_token,
-            on_message=self.messages.append,
-            on_notice=self.notices.append,
-            jitter=lambda: 0.0,
-        )
-        async with asyncio.timeout(20):
-            await listener.run()
+        async with asyncio.timeout(20), self.listener() as messages:
+            async for message in messages:
+                self.messages.append(message)
         assert not self.scripts
-        return [str(frame.id) for frame in self.messages]
+        return [message.id for message in self.messages]
+
+    def listener(self, **options: Any) -> Listener:
+        """A listener that comes back at once."""
+        defaults = {"on_incident": self.incidents.append, "jitter": lambda: 0.0}
+        return Listener(self.url, self.fetch_token, **{**defaults, **options})
+
+    @property
+    def notices(self) -> list[str]:
+        return [incident.text for incident in self.incidents]
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ async def test_messages_come_in_order(stage: Stage) -> None:
     )
     assert ids == ["2-0", "2-1", "3-0"]
     assert stage.messages[1].data == long
-    assert stage.messages[2] == Frame(id="3-0", data="data 3-0", group="lobby")
+    assert stage.messages[2] == Message(id="3-0", data="data 3-0", group="lobby")
     assert stage.connects == [(None, "headrace.token.first")]
     assert stage.notices == ["closed: normal"]
 
@@ -210,17 +214,10 @@ async def test_the_wait_grows_and_is_capped(stage: Stage) -> None:
     async def note(wait_s: float) -> None:
         waits.append(wait_s)
 
-    listener = Listener(
-        stage.url,
-        stage.fetch_token,
-        on_message=stage.messages.append,
-        on_notice=stage.notices.append,
-        jitter=lambda: 0.5,
-        sleep=note,
-    )
     stage.scripts += [web.Response(status=503) for _ in range(8)]
     stage.scripts += [sends(opened(), close=4029), web.Response(status=502), sends(opened())]
-    await listener.run()
+    async with stage.listener(jitter=lambda: 0.5, sleep=note) as messages:
+        assert [message async for message in messages] == []
     assert waits == [0.5, 1, 2, 4, 8, 15, 15, 15, 0.5, 1]
 
 
@@ -309,7 +306,7 @@ async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         writer.close()
         closed.set()
 
-    monkeypatch.setattr("headrace.listen.CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(websocket, "CONNECT_TIMEOUT_S", 0.05)
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

@@ -1,0 +1,1 @@
+"""Applications written for App Engine's Channel API."""
