@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from headrace.entries import Entry
 from headrace.hub import Clocks, Hub
-from headrace.message import Encodable, Entry, Form
+from headrace.message import Encodable, Form
 from headrace.position import PositionCounter
 from headrace.settings import Settings
 from headrace.tokens import Claims

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from headrace.message import Entry
+from headrace.entries import Entry
 
 _PIECE = re.compile(r"\\([\\*])|(\*)|(.)", re.DOTALL)
 

@@ -5,22 +5,28 @@
 `publish` checks a send and gives it to the backplane, which places it in the one total order and
 has every node `apply` it. `apply` makes one Message, remembers it, and pushes a reference into the
 ring of each session it is for: no awaiting, no copying, no encoding per client. The first push of
-a tick asks, through `schedule`, for one `flush` at the tick's end.
+a tick asks, through `schedule`, for one `flush` at the tick's end. Who is to get it stands in the
+`Roster`; who came and went is told by `Presence`.
 
 The hub belongs to one thread and knows no event loop: time is an argument or comes from the two
 clocks it is given, and whoever makes it says how a flush is scheduled.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from headrace import codes
+from headrace.application import Application
+from headrace.entries import AnyEntry, Entry, Join, Leave, Revoke
 from headrace.errors import RequestError, StateError
-from headrace.history import EVERYONE, History, channel_key, group_key
-from headrace.message import Entry, Message, Notice, Run
+from headrace.history import History
+from headrace.message import Message, Notice, Run
 from headrace.names import check_client_id, check_group, utf8_size
-from headrace.position import START, Position, parse_position
+from headrace.position import Position
+from headrace.presence import Change, Presence
+from headrace.revocation import Revocations
 from headrace.ring import RingBounds
+from headrace.roster import Roster, keys_of
 from headrace.session import Pushed, Session, Sink, State
 from headrace.settings import Settings
 from headrace.tokens import Claims
@@ -29,7 +35,7 @@ _FLUSH, _FULL = Pushed.FLUSH, Pushed.FULL
 
 
 class Receipt(NamedTuple):
-    """What became of a send: its id, and how many sessions it was queued for."""
+    """What became of an entry: its id, and how many sessions it was queued for."""
 
     id: Position
     sessions: int
@@ -38,7 +44,7 @@ class Receipt(NamedTuple):
 class Backplane(Protocol):
     """What gives entries their place in the one total order."""
 
-    def append(self, entry: Entry) -> Awaitable[Receipt]:
+    def append(self, entry: AnyEntry) -> Awaitable[Receipt]:
         """Order `entry`, see to it that every node applies it, and say what became of it."""
 
 
@@ -61,26 +67,11 @@ class Counters:
         self.slow_closed = 0
 
 
-class Channel:
-    """The sessions of one client that are open now, the oldest first."""
-
-    __slots__ = ("newest_pos", "sessions")
-
-    def __init__(self, newest_pos: Position) -> None:
-        self.sessions: list[Session] = []
-        self.newest_pos = newest_pos  # of the tokens that have opened a session so far
-
-
-class _Left(NamedTuple):
-    """What is remembered for a while of a client that has no session any more."""
-
-    position: Position
-    newest_pos: Position
-    forget_at: float  # monotonic seconds
-
-
 class Hub:
-    """Channels, groups, publish, apply, attach and flush."""
+    """Publish, apply, attach and flush.
+
+    `application` is told who comes and goes, if there is one.
+    """
 
     def __init__(
         self, settings: Settings, clocks: Clocks, schedule: Callable[[Callable[[], None]], object]
@@ -89,29 +80,34 @@ class Hub:
         self.settings = settings
         self.clocks = clocks
         self.counters = Counters()
-        self.sessions: dict[Session, None] = {}
-        self.channels: dict[str, Channel] = {}
-        self.groups: dict[str, dict[Session, None]] = {}
+        self.roster = Roster()
+        self.revocations = Revocations()
+        self.presence = Presence(settings.presence_grace_s, self._tell)
+        self.application: Application | None = None
+        self.backplane: Backplane | None = None
         self.history = History(
             Position(int(clocks.unix() * 1000), 0),
             max_bytes=settings.history_max_bytes,
             max_age_s=settings.history_max_age_s,
         )
-        self.backplane: Backplane | None = None
         self._schedule = schedule
         self._bounds = RingBounds(settings.ring_max_messages, settings.ring_max_bytes)
         self._drop_oldest = settings.slow_consumer == "drop-oldest"
         self._dirty: list[Session] = []
-        self._left: dict[str, _Left] = {}  # in the order in which they left
 
     # --- sending -------------------------------------------------------------------------------
 
-    async def publish(self, entry: Entry) -> Receipt:
+    async def publish(self, entry: AnyEntry) -> Receipt:
         """Check `entry`, order it and apply it.
 
         Raises RequestError: 400 for a target that cannot be, 413 for data over the limit.
         """
-        self.check(entry)
+        if isinstance(entry, Entry):
+            self.check(entry)
+        else:
+            check_client_id(entry.client_id, self.settings.client_id_max_bytes)
+            if not isinstance(entry, Revoke):
+                check_group(entry.group)
         if self.backplane is None:
             raise StateError("a hub needs its backplane before the first publish")
         return await self.backplane.append(entry)
@@ -134,13 +130,16 @@ class Hub:
                 f" {self.settings.message_max_bytes}: send it in parts, or say where to fetch it",
             )
 
-    def apply(self, entry: Entry, position: Position) -> int:
-        """Deliver an ordered entry; return how many sessions it was queued for.
+    def apply(self, entry: AnyEntry, position: Position) -> int:
+        """Do what an ordered entry says; return how many sessions a send was queued for.
 
         Called by the backplane, once per entry, in the order of positions.
         """
+        if not isinstance(entry, Entry):
+            self._change(entry)
+            return 0
         message = Message(position, entry.data, entry.group)
-        sessions, keys = self._audience(entry)
+        sessions, keys = self.roster.audience(entry)
         self.history.append(message, keys)
         self.counters.messages += 1
         dirty = self._dirty
@@ -154,19 +153,7 @@ class Hub:
                 full.append(session)
         if was_clean and dirty:
             self._schedule(self.flush)
-        count = len(sessions)
-        if not full:
-            return count
-        if self._drop_oldest:
-            for session in full:
-                self.counters.dropped += session.push_dropping_oldest(message)
-            return count
-        for session in full:  # all of them before a sink is called, which may publish itself
-            self.detach(session)
-        self.counters.slow_closed += len(full)
-        for session in full:
-            session.sink.close(codes.TOO_SLOW, codes.REASONS[codes.TOO_SLOW])
-        return count - len(full)
+        return len(sessions) - self._overflow(full, message) if full else len(sessions)
 
     def flush(self) -> None:
         """Hand to each session's sink what was queued since the last flush.
@@ -189,18 +176,33 @@ class Hub:
             for session in waiting:
                 self._queue(session)
 
-    def _audience(self, entry: Entry) -> tuple[Collection[Session], tuple[str, ...]]:
-        """Return the sessions that `entry` is for, each once, and its keys in the history."""
-        if entry.group is not None:
-            return self.groups.get(entry.group, ()), (group_key(entry.group),)
-        if entry.everyone:
-            return self.sessions, (EVERYONE,)
-        client_ids = dict.fromkeys(entry.to)
-        keys = tuple([channel_key(client_id) for client_id in client_ids])
-        channels = [c for client_id in client_ids if (c := self.channels.get(client_id))]
-        if len(channels) == 1:
-            return channels[0].sessions, keys
-        return [session for channel in channels for session in channel.sessions], keys
+    def _overflow(self, full: list[Session], message: Message) -> int:
+        """Treat the sessions whose rings are full; return how many do not get the message."""
+        if self._drop_oldest:
+            for session in full:
+                self.counters.dropped += session.push_dropping_oldest(message)
+            return 0
+        for session in full:  # all of them before a sink is called, which may publish itself
+            self.detach(session)
+        self.counters.slow_closed += len(full)
+        for session in full:
+            session.sink.close(codes.TOO_SLOW, codes.REASONS[codes.TOO_SLOW])
+        return len(full)
+
+    def _change(self, entry: Join | Leave | Revoke) -> None:
+        """Change what later sends reach."""
+        channel = self.roster.channels.get(entry.client_id)
+        sessions = list(channel.sessions) if channel is not None else []
+        if isinstance(entry, Revoke):
+            self.revocations.revoke(entry.client_id, entry.at)
+            for session in sessions:
+                self.close(session, codes.REVOKED_TOKEN)
+            return
+        memberships = self.roster.memberships
+        say = memberships.join if isinstance(entry, Join) else memberships.leave
+        say(entry.client_id, entry.group, entry.at)
+        for session in sessions:
+            self.roster.regroup(session)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -212,12 +214,11 @@ class Hub:
         for a `pos` in the claims that is no id.
         """
         session = Session(claims, sink, self._bounds)
-        start, recovered = self._starting_point(claims, last_id)
-        session.start(start, self.history.since(_keys_of(claims), start))
-        channel = self.channels[claims.sub]
-        channel.sessions.append(session)
-        self.sessions[session] = None
-        self._subscribe(session)
+        keys = keys_of(claims.sub, self.roster.groups_of(claims))
+        start, recovered = self._starting_point(claims, last_id, keys)
+        session.start(start, self.history.since(keys, start))
+        channel = self.roster.add(session)
+        self.presence.came(claims.sub, self.clocks.unix())
         self._announce(session, recovered)
         if session.state is State.QUEUED:
             self._queue(session)
@@ -235,25 +236,18 @@ class Hub:
             raise StateError(f"the session of {session.client_id!r} is detached; attach a new one")
         if claims.sub != session.client_id:
             raise RequestError(403, "the token is another client's; a renewal keeps the client ID")
-        self._unsubscribe(session)
         session.claims = claims
-        self._subscribe(session)
+        self.roster.regroup(session)
         self._announce(session, recovered=None)
 
     def detach(self, session: Session) -> None:
         """Forget a session whose connection is gone; a second call does nothing."""
         if session not in self.sessions:
             return
-        del self.sessions[session]
-        self._unsubscribe(session)
+        now = self.clocks.monotonic()
         session.catch_up(self.history.latest)
-        client_id = session.client_id
-        channel = self.channels[client_id]
-        channel.sessions.remove(session)
-        if not channel.sessions:
-            del self.channels[client_id]
-            forget_at = self.clocks.monotonic() + self.settings.history_max_age_s
-            self._left[client_id] = _Left(session.position, channel.newest_pos, forget_at)
+        if not self.roster.remove(session, now + self.settings.history_max_age_s):
+            self.presence.went(session.client_id, now)
         session.close()
 
     def close(self, session: Session, code: int) -> None:
@@ -268,36 +262,27 @@ class Hub:
             self._queue(session)
 
     def expire(self) -> None:
-        """Forget what is too old to be given again; to be called every second or so."""
-        self.history.expire(int(self.clocks.unix() * 1000))
-        now = self.clocks.monotonic()
-        while self._left and (first := next(iter(self._left.items())))[1].forget_at <= now:
-            del self._left[first[0]]
+        """Forget what is too old; tell of who is gone. To be called several times a second."""
+        now, unix = self.clocks.monotonic(), self.clocks.unix()
+        self.presence.expire(now)
+        self.history.expire(int(unix * 1000))
+        self.revocations.expire(unix)
+        self.roster.expire(now)
+
+    @property
+    def sessions(self) -> dict[Session, None]:
+        """All sessions, in the order in which they came."""
+        return self.roster.sessions
 
     def _starting_point(
-        self, claims: Claims, last_id: Position | None
+        self, claims: Claims, last_id: Position | None, keys: list[str]
     ) -> tuple[Position, bool | None]:
-        """Return the id after which a new session begins, and the `recovered` to announce.
-
-        In this order: the `last_id` it says; where the client's last session left off, if it has
-        none now; the token's `pos`, if no session has begun there; the newest id.
-        """
-        pos = START if claims.pos is None else parse_position(claims.pos)
-        left = self._left.pop(claims.sub, None)
-        channel = self.channels.get(claims.sub)
-        if channel is None:
-            channel = self.channels[claims.sub] = Channel(left.newest_pos if left else START)
-        start = last_id
-        if start is None and left is not None:
-            start = left.position
-        elif start is None and pos > channel.newest_pos:
-            start = pos
-        channel.newest_pos = max(channel.newest_pos, pos)
-
+        """Return the id after which a new session begins, and the `recovered` to announce."""
         history = self.history
+        start = last_id if last_id is not None else self.roster.starting_point(claims)
         if start is None:
             return history.latest, None
-        if history.covers(_keys_of(claims), start):
+        if history.covers(keys, start):
             return start, None if last_id is None else True
         if start > history.latest:  # from another order: its ids say nothing here
             return history.latest, False
@@ -315,29 +300,16 @@ class Hub:
         }
         session.sink.deliver(Notice(fields), self.clocks.monotonic())
 
-    def _subscribe(self, session: Session) -> None:
-        session.groups = tuple(dict.fromkeys(session.claims.groups))
-        for group in session.groups:
-            self.groups.setdefault(group, {})[session] = None
-
-    def _unsubscribe(self, session: Session) -> None:
-        for group in session.groups:
-            members = self.groups[group]
-            del members[session]
-            if not members:
-                del self.groups[group]
-
     def _queue(self, session: Session) -> None:
         if not self._dirty:
             self._schedule(self.flush)
         self._dirty.append(session)
 
+    def _tell(self, change: Change) -> None:
+        if self.application is not None:
+            self.application.presence_changed(change)
+
 
 def _plain(number: float) -> float:
     """Return a whole number as an int, so that JSON says 25 and not 25.0."""
     return int(number) if number == int(number) else number
-
-
-def _keys_of(claims: Claims) -> list[str]:
-    """Return the keys under which the history holds what these claims may see."""
-    return [EVERYONE, channel_key(claims.sub), *map(group_key, claims.groups)]

@@ -1,4 +1,4 @@
-"""What travels: an `Entry` goes into the total order, a `Message` comes out, encoded once per form.
+"""What travels to the clients: a `Message`, encoded once per form.
 
 Whatever is handed to a client has one method, `encoded(form) -> bytes`, that returns the same
 object for every client. There are three such things: a `Message`, a `Run` of several messages
@@ -28,18 +28,6 @@ class Form(IntEnum):
     """A Server-Sent Events chunk."""
     POLL = 3
     """The JSON envelope alone, for a long poll's list."""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A send before it has its place: the data and exactly one kind of target.
-
-    Made by `Hub.publish`, which checks it. It is what a backplane carries between processes.
-    """
-
-    data: str
-    to: tuple[str, ...] = ()
-    group: str | None = None
-    everyone: bool = False
 
 
 class Encodable(Protocol):

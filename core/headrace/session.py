@@ -4,15 +4,18 @@ A session knows no socket. It pushes through a `Sink`, whose owner tells it `pau
 client does not take any more and `resume()` when it does again. Between the two, messages wait in
 the ring as references.
 
-    state     start    push     flush    pause    resume   close
-    IDLE      QUEUED*  QUEUED   IDLE     PAUSED   IDLE     CLOSED
-    QUEUED    -        QUEUED   IDLE+    PAUSED   QUEUED   CLOSED
-    PAUSED    -        PAUSED   PAUSED   PAUSED   QUEUED*  CLOSED
-    CLOSED    -        CLOSED   CLOSED   CLOSED   CLOSED   CLOSED
+    state     start    push     flush     pause    resume   close
+    IDLE      QUEUED*  QUEUED   IDLE      PAUSED   IDLE     CLOSED
+    QUEUED    -        QUEUED   FLUSHING  PAUSED   QUEUED   CLOSED
+    FLUSHING  -        QUEUED   -         PAUSED   -        CLOSED   then IDLE, when all is out
+    PAUSED    -        PAUSED   PAUSED    PAUSED   QUEUED*  CLOSED
+    CLOSED    -        CLOSED   CLOSED    CLOSED   CLOSED   CLOSED
 
     *  IDLE where nothing waits
-    +  what the sink makes of it: it may pause, close, or be pushed to, during the flush
-    -  StateError
+    -  StateError, or without effect
+
+FLUSHING is left when the sink pauses or closes the session, or when its owner pushes: what is
+still there then waits for the next flush. A message that waits alone goes out without that state.
 
 Flushing a session that is not QUEUED does nothing: the hub's list may name one twice, or name one
 that has paused or closed since.
@@ -54,6 +57,7 @@ class State(Enum):
 
     IDLE = "idle"
     QUEUED = "queued"  # in the hub's list of sessions to be flushed
+    FLUSHING = "flushing"  # a backlog is being handed to the sink
     PAUSED = "paused"
     CLOSED = "closed"
 
@@ -67,7 +71,8 @@ class Pushed(Enum):
 
 
 # Looked up once: a class attribute costs more than the whole rest of the branch on the hot path.
-_IDLE, _QUEUED, _PAUSED, _CLOSED = State.IDLE, State.QUEUED, State.PAUSED, State.CLOSED
+_IDLE, _QUEUED, _FLUSHING = State.IDLE, State.QUEUED, State.FLUSHING
+_PAUSED, _CLOSED = State.PAUSED, State.CLOSED
 _WAITS, _FLUSH, _FULL = Pushed.WAITS, Pushed.FLUSH, Pushed.FULL
 
 
@@ -79,7 +84,9 @@ class Session:
     """
 
     __slots__ = (
+        "_bounds",
         "_dropped_after",
+        "_only",
         "_replay",
         "_ring",
         "claims",
@@ -95,7 +102,9 @@ class Session:
         self.groups: tuple[str, ...] = ()
         self.position: Position = _NOWHERE
         self.state = State.IDLE
-        self._ring = Ring(bounds)
+        self._bounds = bounds
+        self._only: Message | None = None  # waits alone: most sessions never need more
+        self._ring: Ring | None = None
         self._replay: deque[Message] | None = None
         self._dropped_after: Position | None = None
 
@@ -107,7 +116,8 @@ class Session:
     @property
     def backlog(self) -> int:
         """How many messages wait."""
-        return len(self._ring) + (len(self._replay) if self._replay else 0)
+        waiting = len(self._ring) if self._ring is not None else self._only is not None
+        return waiting + (len(self._replay) if self._replay is not None else 0)
 
     def start(self, position: Position, missed: Iterable[Message]) -> None:
         """Begin after the id `position`, with the messages missed since, to be given first.
@@ -134,9 +144,13 @@ class Session:
 
     def push(self, message: Message) -> Pushed:
         """Queue `message`."""
-        if not self._ring.push(message):
+        if self.state is _IDLE:  # nothing waits
+            self.state = _QUEUED
+            self._only = message
+            return _FLUSH
+        if self.state is _CLOSED or not self._backlog_ring().push(message):
             return _FULL
-        if self.state is _IDLE:
+        if self.state is _FLUSHING:
             self.state = _QUEUED
             return _FLUSH
         return _WAITS
@@ -149,8 +163,9 @@ class Session:
         if self.state is _CLOSED:
             return 0
         dropped = 0
-        while not self._ring.push(message):
-            self._ring.take_oldest()
+        ring = self._backlog_ring()
+        while not ring.push(message):
+            ring.take_oldest()
             dropped += 1
         if dropped and self._dropped_after is None:
             self._dropped_after = self._replay[-1].position if self._replay else self.position
@@ -163,11 +178,20 @@ class Session:
         """
         if self.state is not _QUEUED:
             return 0
+        only = self._only
+        if only is not None and self._replay is None:
+            self._only = None
+            self.state = _IDLE  # before any writing: the sink may pause us
+            self.position = only.position
+            self.sink.deliver(only, now)
+            return 1
         delivered = 0
-        self.state = _IDLE  # before any writing: the sink may pause us
-        while self.state is _IDLE:
+        self.state = _FLUSHING
+        while self.state is _FLUSHING:
             messages = self._take(now)
             if not messages:
+                if self.state is _FLUSHING:
+                    self.state = _IDLE
                 break
             self.position = messages[-1].position
             delivered += len(messages)
@@ -195,8 +219,7 @@ class Session:
     def close(self) -> None:
         """Let go of the backlog; nothing is delivered any more."""
         self.state = _CLOSED
-        self._ring = Ring(_NOTHING)
-        self._replay = None
+        self._only = self._ring = self._replay = None
 
     def _take(self, now: float) -> tuple[Message, ...]:
         """Remove the next messages; a gap before them is told first."""
@@ -209,16 +232,34 @@ class Session:
             if not replay:
                 self._replay = None
             return tuple(taken)
+        if self._only is not None:  # behind a replay
+            alone, self._only = self._only, None
+            return (alone,)
         while self._dropped_after is not None:  # again, if the sink's owner pushed meanwhile
+            assert self._ring is not None
             before = self._ring.oldest.position
             gap = {"type": "gap", "after": str(self._dropped_after), "before": str(before)}
             self._dropped_after = None
             self.sink.deliver(Notice(gap), now)
-            if self.state is not _IDLE:  # the notice was the last thing that the sink took
+            if self.state is not _FLUSHING:  # the notice was the last thing that the sink took
                 return ()
-        return self._ring.take(_BATCH_BYTES)
+        if self._ring is None:
+            return ()
+        messages = self._ring.take(_BATCH_BYTES)
+        if not len(self._ring):
+            self._ring = None
+        return messages
+
+    def _backlog_ring(self) -> Ring:
+        """Return the ring, made when a second message waits."""
+        ring = self._ring
+        if ring is None:
+            ring = self._ring = Ring(self._bounds)
+            if self._only is not None:
+                ring.push(self._only)
+                self._only = None
+        return ring
 
 
 _BATCH_BYTES = limits.FLUSH_MAX_BYTES
-_NOTHING = RingBounds(0, 0)
 _NOWHERE = Position(0, 0)

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: int | None = None
     ping_interval_s: float = 25.0
     drain_s: float = 30.0
+    presence_grace_s: float = 2.0
     write_timeout_s: float = 60.0
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -84,5 +85,6 @@ _LOWEST: dict[str, float] = {
     "max_connections": 1,
     "ping_interval_s": 0.1,
     "drain_s": 0,
+    "presence_grace_s": 0,
     "write_timeout_s": 0.1,
 }

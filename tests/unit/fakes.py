@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from headrace import limits
 from headrace.backplane.local import LocalBackplane
+from headrace.entries import Entry
 from headrace.hub import Clocks, Hub, Receipt
-from headrace.message import Encodable, Entry, Form, Message, Notice, Run
+from headrace.message import Encodable, Form, Message, Notice, Run
 from headrace.position import Position
 from headrace.session import Session
 from headrace.settings import Settings
@@ -143,3 +145,66 @@ def claims_of(
 ) -> Claims:
     exp = UNIX_S + 7200
     return Claims(client_id, exp, groups=groups, pos=None if pos is None else str(pos))
+
+
+class NaiveHistory:
+    """Remembers everything, and beside it what a history may still have."""
+
+    def __init__(
+        self, start: Position, max_bytes: int, max_age_s: float, key_max_messages: int
+    ) -> None:
+        self.everything: list[tuple[Message, tuple[str, ...]]] = []
+        self.first_kept = 0
+        self.floor = self.latest = start
+        self.max_bytes, self.max_age_s = max_bytes, max_age_s
+        self.key_max_messages = key_max_messages
+
+    def append(self, sent: Message, keys: tuple[str, ...]) -> None:
+        self.everything.append((sent, keys))
+        self.latest = sent.position
+        while self.size_bytes > self.max_bytes:
+            self.evict()
+
+    def expire(self, now_ms: int) -> None:
+        while (kept := self.kept) and now_ms - kept[0][0].position.ms > self.max_age_s * 1000:
+            self.evict()
+
+    def evict(self) -> None:
+        self.floor = self.everything[self.first_kept][0].position
+        self.first_kept += 1
+
+    @property
+    def kept(self) -> list[tuple[Message, tuple[str, ...]]]:
+        return self.everything[self.first_kept :]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(
+            sent.size_bytes
+            + limits.HISTORY_ENTRY_BYTES
+            + limits.HISTORY_KEY_BYTES * (len(keys) - 1)
+            for sent, keys in self.kept
+        )
+
+    def share(self, key: str) -> list[Message]:
+        """What is left of one key: its newest."""
+        of_key = [sent for sent, keys in self.everything if key in keys]
+        kept = [sent for sent, _ in self.kept]
+        return [sent for sent in of_key[-self.key_max_messages :] if sent in kept]
+
+    def since(self, keys: list[str], after: Position) -> list[Message]:
+        shares = [self.share(key) for key in keys]
+        return [
+            sent
+            for sent, _ in self.kept
+            if sent.position > after and any(sent in share for share in shares)
+        ]
+
+    def lost(self, keys: list[str], after: Position) -> bool:
+        """Tell whether `since` would leave out anything that any of the keys had."""
+        return any(
+            sent.position > after and sent not in self.share(key)
+            for key in keys
+            for sent, sent_keys in self.everything
+            if key in sent_keys
+        )

@@ -8,9 +8,10 @@ from tests.unit.fakes import UNIX_S, HubBench, ManualClock, MemorySink, claims_o
 
 from headrace import codes, limits
 from headrace import message as message_module
+from headrace.entries import Entry
 from headrace.errors import RequestError, StateError
 from headrace.hub import Hub
-from headrace.message import ENCODERS, Encodable, Entry, Form, Message
+from headrace.message import ENCODERS, Encodable, Form, Message
 from headrace.position import Position
 from headrace.session import State
 from headrace.settings import Settings
@@ -209,17 +210,21 @@ def test_the_oldest_session_over_the_limit_is_replaced() -> None:
     bench = HubBench(sessions_per_client=2)
     sinks = [bench.attach("alice")[1] for _ in range(4)]
     assert [sink.close_codes for sink in sinks] == [[4009], [4009], [], []]
-    assert len(bench.hub.channels["alice"].sessions) == len(bench.hub.sessions) == 2
+    assert len(bench.hub.roster.channels["alice"].sessions) == len(bench.hub.sessions) == 2
     assert bench.send("alice", data="x").sessions == 2
 
 
 def test_detaching_forgets_everything_and_twice_does_nothing() -> None:
     bench = HubBench()
     session, sink = bench.attach("alice", groups=("lobby", "lobby", "odd"))
-    assert set(bench.hub.groups) == {"lobby", "odd"}
+    assert set(bench.hub.roster.groups) == {"lobby", "odd"}
     for _ in range(2):
         bench.hub.detach(session)
-        assert (bench.hub.sessions, bench.hub.channels, bench.hub.groups) == ({}, {}, {})
+        assert (bench.hub.sessions, bench.hub.roster.channels, bench.hub.roster.groups) == (
+            {},
+            {},
+            {},
+        )
     assert sink.closes == []
     assert session.state is State.CLOSED
 
@@ -259,7 +264,7 @@ def test_a_renewal_changes_groups_and_expiry_and_answers_with_open() -> None:
         bench.publish(Entry(data=group, group=group))
     bench.tick()
     assert sink.data == ["1", "b", "c"]
-    assert set(bench.hub.groups) == {"b", "c"}
+    assert set(bench.hub.roster.groups) == {"b", "c"}
 
 
 def test_a_renewal_by_another_client_s_token_changes_nothing() -> None:
@@ -268,7 +273,7 @@ def test_a_renewal_by_another_client_s_token_changes_nothing() -> None:
     with pytest.raises(RequestError, match="another client's") as caught:
         bench.hub.renew(session, claims_of("bob", groups=("b",)))
     assert caught.value.status == 403
-    assert (session.client_id, set(bench.hub.groups)) == ("alice", {"a"})
+    assert (session.client_id, set(bench.hub.roster.groups)) == ("alice", {"a"})
     assert len(sink.notices) == 1
 
 
@@ -278,4 +283,4 @@ def test_a_session_that_is_gone_cannot_be_renewed() -> None:
     bench.hub.detach(session)
     with pytest.raises(StateError, match="detached; attach a new one"):
         bench.hub.renew(session, claims_of("alice", groups=("a",)))
-    assert bench.hub.groups == {}
+    assert bench.hub.roster.groups == {}

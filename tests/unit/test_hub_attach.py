@@ -6,9 +6,10 @@ import pytest
 from tests.unit.fakes import UNIX_S, HubBench, MemorySink, claims_of
 
 from headrace import limits
+from headrace.entries import Entry
 from headrace.errors import RequestError
 from headrace.hub import Hub
-from headrace.message import Entry, Form, Notice
+from headrace.message import Form, Notice
 from headrace.position import Position
 from headrace.session import State
 
@@ -97,14 +98,14 @@ def test_where_a_client_left_off_is_forgotten_with_the_history() -> None:
         bench.hub.detach(bench.attach(name)[0])
         bench.clock.advance(60)
     bench.hub.expire()
-    assert list(bench.hub._left) == ["bob"]
+    assert list(bench.hub.roster._left) == ["bob"]
     bench.send("alice", data="long after")
     _, sink = bench.attach("alice")
     bench.tick()
     assert sink.data == []
     bench.clock.advance(60)
     bench.hub.expire()
-    assert bench.hub._left == {}
+    assert bench.hub.roster._left == {}
 
 
 def test_a_last_id_gives_all_that_was_missed_of_channel_groups_and_everyone_in_order() -> None:
@@ -240,5 +241,5 @@ def test_a_pos_that_is_no_id_is_refused_and_leaves_nothing_behind(pos: str) -> N
     claims = claims_of("alice")
     with pytest.raises(RequestError, match="is not an id"):
         bench.hub.attach(type(claims)("alice", claims.exp, pos=pos), MemorySink())
-    assert bench.hub.channels == {}
+    assert bench.hub.roster.channels == {}
     assert bench.hub.sessions == {}

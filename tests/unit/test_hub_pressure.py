@@ -6,7 +6,8 @@ import pytest
 from tests.unit.fakes import HubBench, MemorySink
 
 from headrace import codes
-from headrace.message import Encodable, Entry, Message, Run
+from headrace.entries import Entry
+from headrace.message import Encodable, Message, Run
 from headrace.session import State
 
 # --- those who are slow ----------------------------------------------------------------------

@@ -4,13 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import message as message_module
-from headrace.message import ENCODERS, Entry, Form, Message, Notice, Run, event_stream_lines
+from headrace.message import ENCODERS, Form, Message, Notice, Run, event_stream_lines
 from headrace.position import Position
 
 POSITION = Position(1_732_412_345_678, 0)
@@ -228,16 +227,3 @@ def test_a_ping_is_a_comment_in_an_event_stream() -> None:
 
 
 # --- entries ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("entry", "wire"),
-    [
-        (Entry(data="x", to=("a", "b")), b'{"data":"x","to":["a","b"]}'),
-        (Entry(data="x", group="g"), b'{"data":"x","group":"g"}'),
-        (Entry(data="", everyone=True), b'{"data":"","everyone":true}'),
-    ],
-)
-def test_an_entry_travels_as_json(entry: Entry, wire: bytes) -> None:
-    assert msgspec.json.encode(entry) == wire
-    assert msgspec.json.decode(wire, type=Entry) == entry

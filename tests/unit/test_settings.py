@@ -75,6 +75,7 @@ LOWEST: dict[str, Any] = {
     "max_connections": 1,
     "ping_interval_s": 0.1,
     "drain_s": 0,
+    "presence_grace_s": 0,
     "write_timeout_s": 0.1,
 }
 

@@ -5,7 +5,7 @@ import msgspec
 from headrace.api.answers import Answer, json_answer
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
-from headrace.message import Entry
+from headrace.entries import Entry
 
 
 class SendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

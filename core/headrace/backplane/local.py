@@ -1,7 +1,7 @@
 """The order of one process: a counter and a function call."""
 
+from headrace.entries import AnyEntry
 from headrace.hub import Hub, Receipt
-from headrace.message import Entry
 from headrace.position import PositionCounter
 
 
@@ -12,7 +12,7 @@ class LocalBackplane:
         self._hub = hub
         self._counter = PositionCounter(hub.history.latest)
 
-    async def append(self, entry: Entry) -> Receipt:
+    async def append(self, entry: AnyEntry) -> Receipt:
         """Order `entry` and apply it; never waits."""
         position = self._counter.next(int(self._hub.clocks.unix() * 1000))
         return Receipt(position, self._hub.apply(entry, position))

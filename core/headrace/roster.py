@@ -1,0 +1,139 @@
+"""Who is connected, and to which channels and groups: the hub's indexes.
+
+A session is in the channel of its client and in the client's groups; an entry's audience is
+looked up here. What is remembered of a client without a session is here as well: where its last
+one left off.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from headrace.entries import Entry
+from headrace.history import EVERYONE, channel_key, group_key
+from headrace.membership import Memberships
+from headrace.position import START, Position, parse_position
+from headrace.session import Session
+from headrace.tokens import Claims
+
+
+class Channel:
+    """The sessions of one client that are open now, the oldest first."""
+
+    __slots__ = ("newest_pos", "sessions")
+
+    def __init__(self, newest_pos: Position) -> None:
+        self.sessions: list[Session] = []
+        self.newest_pos = newest_pos  # of the tokens that have opened a session so far
+
+
+class _Left(NamedTuple):
+    """What is remembered for a while of a client that has no session any more."""
+
+    position: Position
+    newest_pos: Position
+    forget_at: float  # monotonic seconds
+
+
+class Roster:
+    """The sessions, by client and by group."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[Session, None] = {}
+        self.channels: dict[str, Channel] = {}
+        self.groups: dict[str, dict[Session, None]] = {}
+        self.memberships = Memberships()
+        self._left: dict[str, _Left] = {}  # in the order in which they left
+
+    def audience(self, entry: Entry) -> tuple[Collection[Session], tuple[str, ...]]:
+        """Return the sessions that `entry` is for, each once, and its keys in the history."""
+        if entry.group is not None:
+            return self.groups.get(entry.group, ()), (group_key(entry.group),)
+        if entry.everyone:
+            return self.sessions, (EVERYONE,)
+        client_ids = dict.fromkeys(entry.to)
+        keys = tuple([channel_key(client_id) for client_id in client_ids])
+        channels = [c for client_id in client_ids if (c := self.channels.get(client_id))]
+        if len(channels) == 1:
+            return channels[0].sessions, keys
+        return [session for channel in channels for session in channel.sessions], keys
+
+    def groups_of(self, claims: Claims) -> tuple[str, ...]:
+        """Return the groups of a client whose token has these claims, each once."""
+        return self.memberships.groups_of(claims.sub, claims.groups, claims.iat)
+
+    def starting_point(self, claims: Claims) -> Position | None:
+        """Return the id after which a session begins that names none; None for live.
+
+        It is where the client's last session left off, if it has none now; else the token's
+        `pos`, if no session has begun there yet. RequestError (400) for a `pos` that is no id.
+        """
+        pos = START if claims.pos is None else parse_position(claims.pos)
+        channel = self.channels.get(claims.sub)
+        if channel is not None:
+            return pos if pos > channel.newest_pos else None
+        left = self._left.get(claims.sub)
+        if left is not None:
+            return left.position
+        return pos if pos > START else None
+
+    def add(self, session: Session) -> Channel:
+        """Enter a session under its client and its groups; return the client's channel."""
+        claims = session.claims
+        channel = self.channels.get(claims.sub)
+        if channel is None:
+            left = self._left.pop(claims.sub, None)
+            channel = self.channels[claims.sub] = Channel(left.newest_pos if left else START)
+        if claims.pos is not None:
+            channel.newest_pos = max(channel.newest_pos, parse_position(claims.pos))
+        channel.sessions.append(session)
+        self.sessions[session] = None
+        self.regroup(session)
+        return channel
+
+    def remove(self, session: Session, forget_at: float) -> bool:
+        """Take a session out; return whether its client has another.
+
+        Until `forget_at` (monotonic) it is remembered where the client's last session left off.
+        """
+        del self.sessions[session]
+        self._move(session, ())
+        client_id = session.client_id
+        channel = self.channels[client_id]
+        channel.sessions.remove(session)
+        if channel.sessions:
+            return True
+        del self.channels[client_id]
+        self._left[client_id] = _Left(session.position, channel.newest_pos, forget_at)
+        return False
+
+    def regroup(self, session: Session) -> None:
+        """Bring a session into the groups it belongs to now, and out of all others."""
+        self._move(session, self.groups_of(session.claims))
+
+    def members(self, group: str) -> list[str]:
+        """Return the clients with a session in the group, each once."""
+        return list(dict.fromkeys(session.client_id for session in self.groups.get(group, ())))
+
+    def expire(self, now: float) -> None:
+        """Forget the clients that left long ago; `now` is monotonic."""
+        while self._left:
+            client_id, left = next(iter(self._left.items()))
+            if left.forget_at > now:
+                break
+            del self._left[client_id]
+
+    def _move(self, session: Session, groups: tuple[str, ...]) -> None:
+        for group in session.groups:
+            if group not in groups:
+                members = self.groups[group]
+                del members[session]
+                if not members:
+                    del self.groups[group]
+        for group in groups:
+            self.groups.setdefault(group, {})[session] = None
+        session.groups = groups
+
+
+def keys_of(client_id: str, groups: Iterable[str]) -> list[str]:
+    """Return the keys under which the history holds what a client in `groups` may see."""
+    return [EVERYONE, channel_key(client_id), *map(group_key, groups)]
