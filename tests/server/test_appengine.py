@@ -1,0 +1,161 @@
+"""headrace.appengine against a server: in this process, and by HTTP from another."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import jwt
+import pytest
+from tests.server.conftest import Serve
+from tests.server.kit import API_KEY, SECRET, Site, opened, recv, run
+
+from headrace import appengine
+from headrace.appengine import HttpBackend, channel
+from headrace.client import Client
+from headrace.server import running
+
+# What `headrace.appengine` decides by itself is tested in tests/unit/test_appengine.py.
+
+TABLE = ["alice", "a/b", "-a--b=c&d+e f", "é" * 128, "x" * 256, "\x00", "a.b.c"]
+
+
+@pytest.fixture(autouse=True)
+def default_again() -> Iterator[None]:
+    yield
+    appengine.use(None)
+
+
+@pytest.fixture(params=["bound", "found", "by HTTP"])
+async def site(serve: Serve, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    """A server to which `channel` sends."""
+    site = await serve()
+    if request.param == "bound":
+        appengine.bind(site.server)
+        yield site
+    elif request.param == "found":
+        running.add(site.server)
+        yield site
+        running.discard(site.server)
+    else:
+        with Client(site.url, API_KEY, retry_s=0) as client:
+            appengine.use(HttpBackend(client))
+            yield site
+
+
+async def in_thread(function: Callable[..., object], *args: object) -> object:
+    return await asyncio.to_thread(function, *args)
+
+
+@pytest.mark.parametrize("client_id", TABLE)
+async def test_a_channel_and_a_message(site: Site, client_id: str) -> None:
+    token = await in_thread(channel.create_channel, client_id)
+    assert isinstance(token, str)
+    assert await in_thread(channel.send_message, client_id, "before") is None
+    async with site.connect(token) as client:
+        assert (await opened(client))["client_id"] == client_id
+        assert (await recv(client))["data"] == "before"
+        await in_thread(channel.send_message, client_id, "to the ID")
+        await in_thread(channel.send_message, token, b"to the token")
+        assert (await recv(client))["data"] == "to the ID"
+        assert (await recv(client))["data"] == "to the token"
+
+
+async def test_the_limits(site: Site) -> None:
+    token = await in_thread(channel.create_channel, "alice", 1440.0)
+    assert isinstance(token, str)
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == pytest.approx(1440 * 60)
+    async with site.connect(token) as client:
+        await opened(client)
+        await in_thread(channel.send_message, "alice", "é" * 16383 + "x")
+        assert (await recv(client))["data"] == "é" * 16383 + "x"
+    for message in ("", "x" * 32768):
+        with pytest.raises(channel.InvalidMessageError):
+            await in_thread(channel.send_message, "alice", message)
+    for minutes in (0, 1441, 1.5):
+        with pytest.raises(channel.InvalidChannelTokenDurationError):
+            await in_thread(channel.create_channel, "alice", minutes)
+
+
+async def test_nobody_connected(site: Site) -> None:
+    assert await in_thread(channel.send_message, "nobody", "Hello") is None
+
+
+async def test_in_the_servers_own_thread(serve: Serve) -> None:
+    """A view that runs in the loop's thread must not wait for the loop."""
+    site = await serve()
+    appengine.bind(site.server)
+    token = channel.create_channel("alice")
+    async with site.connect(token) as client:
+        await opened(client)
+        for number in range(100):
+            channel.send_message("alice", str(number))
+        assert [(await recv(client))["data"] for _ in range(100)] == [*map(str, range(100))]
+    with pytest.raises(channel.InvalidChannelClientIdError):
+        channel.send_message("", "Hello")
+
+
+@pytest.mark.parametrize("way", ["bound", "by HTTP"])
+async def test_a_server_with_lower_limits(serve: Serve, way: str) -> None:
+    site = await serve(client_id_max_bytes=10, message_max_bytes=10)
+    with Client(site.url, API_KEY, retry_s=0) as client:
+        if way == "bound":
+            appengine.bind(site.server)
+        else:
+            appengine.use(HttpBackend(client))
+        with pytest.raises(channel.InvalidChannelClientIdError, match="at most 10"):
+            await in_thread(channel.create_channel, "x" * 11)
+        with pytest.raises(channel.InvalidChannelClientIdError, match="must be 1 to 10"):
+            await in_thread(channel.send_message, "x" * 11, "Hello")
+        with pytest.raises(channel.InvalidMessageError, match="at most 10"):
+            await in_thread(channel.send_message, "alice", "x" * 11)
+
+
+async def test_a_wrong_key(serve: Serve) -> None:
+    site = await serve()
+    with Client(site.url, "another-key", retry_s=0) as client:
+        appengine.use(HttpBackend(client))
+        with pytest.raises(channel.Error, match="the application's"):
+            await in_thread(channel.send_message, "alice", "Hello")
+
+
+async def test_what_fails_in_the_loop_is_logged(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
+    monkeypatch.setattr(logging.getLogger("headrace"), "handle", logged.put_nowait)
+    site = await serve()
+    appengine.bind(site.server)
+    site.server.hub.backplane = None
+    channel.send_message("alice", "the-data")
+    record = await logged.get()
+    assert record.getMessage() == (
+        "a message through headrace.appengine was not sent: a hub needs its backplane before the"
+        " first publish"
+    )
+
+
+APPLICATION = """
+import headrace.appengine
+headrace.appengine.install()
+
+from google.appengine.api import channel
+
+token = channel.create_channel("alice", 60)
+channel.send_message("alice", "from another process")
+channel.send_message(token, "by its token")
+print(token)
+"""
+
+
+async def test_another_process(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = await serve()
+    monkeypatch.setenv("HEADRACE_URL", site.url)
+    monkeypatch.setenv("HEADRACE_API_KEY", API_KEY)
+    done = await run(sys.executable, "-W", "error", "-c", APPLICATION)
+    assert done.stderr == ""
+    async with site.connect(done.stdout.strip()) as client:
+        await opened(client)
+        assert (await recv(client))["data"] == "from another process"
+        assert (await recv(client))["data"] == "by its token"
