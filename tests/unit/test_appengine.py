@@ -452,7 +452,7 @@ def test_a_forked_process_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_server_in_this_process() -> None:
     assert running.only() is None
-    servers: list[Any] = [SimpleNamespace(loop=None, node=None) for _ in range(2)]
+    servers: list[Any] = [SimpleNamespace(loop=None, node=number) for number in range(2)]
     for server in servers:
         running.add(server)
     try:
