@@ -15,7 +15,7 @@ clocks it is given, and whoever makes it says how a flush is scheduled.
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from headrace import codes
+from headrace import codes, limits
 from headrace.application import Application
 from headrace.entries import AnyEntry, Entry, Join, Leave, Revoke
 from headrace.errors import RequestError, StateError
@@ -268,6 +268,7 @@ class Hub:
         self.history.expire(int(unix * 1000))
         self.revocations.expire(unix)
         self.roster.expire(now)
+        self.roster.memberships.expire(unix - limits.TOKEN_MAX_MINUTES * 60)
 
     @property
     def sessions(self) -> dict[Session, None]:

@@ -80,6 +80,22 @@ ANSWERS_WAITING_MAX_BYTES = 16 * 1024 * 1024
 BATCH_LINES_PER_TICK = 128
 """After so many lines of a batch the loop delivers; a small part of `ring_max_messages`."""
 
+IDEMPOTENCY_S = 300.0
+"""How long a send's answer is kept for those who send it again."""
+
+IDEMPOTENCY_KEY_MAX_BYTES = 256
+"""UTF-8 of an idempotency key."""
+
+IDEMPOTENCY_MAX_KEYS = 100_000
+"""Keys that are remembered at a time; the oldest goes first."""
+
+CLIENT_MESSAGES_PER_S = 100.0
+CLIENT_MESSAGES_BURST = 200
+"""How often one client may send update-messages; over it 429."""
+
+CLIENT_SENDS_MAX_COUNT = 64
+"""Messages of one WebSocket that are being taken at a time; over it 429."""
+
 POLL_WAIT_S = 25.0
 """How long a long poll waits for a message before it answers with none."""
 

@@ -18,18 +18,22 @@ class _Word(NamedTuple):
 class Memberships:
     """The application's words, by client."""
 
-    __slots__ = ("_words",)
+    __slots__ = ("_left", "_words")
 
     def __init__(self) -> None:
         self._words: dict[str, dict[str, _Word]] = {}
+        self._left: dict[tuple[str, str], float] = {}  # the words of leaving, in order
 
     def join(self, client_id: str, group: str, at: float) -> None:
         """Put the client into the group, connected or not, until `leave`."""
+        self._left.pop((client_id, group), None)
         self._words.setdefault(client_id, {})[group] = _Word(joined=True, at=at)
 
     def leave(self, client_id: str, group: str, at: float) -> None:
         """Take the client out of the group, whatever tokens issued so far claim."""
         self._words.setdefault(client_id, {})[group] = _Word(joined=False, at=at)
+        self._left.pop((client_id, group), None)
+        self._left[client_id, group] = at
 
     def groups_of(
         self, client_id: str, claimed: Iterable[str], issued_at: float | None
@@ -50,9 +54,12 @@ class Memberships:
 
     def expire(self, before: float) -> None:
         """Forget words of leaving spoken before `before`: no token is left that they concern."""
-        for client_id, words in list(self._words.items()):
-            for group, word in list(words.items()):
-                if not word.joined and word.at < before:
-                    del words[group]
+        while self._left:
+            (client_id, group), at = next(iter(self._left.items()))
+            if at >= before:
+                break
+            del self._left[client_id, group]
+            words = self._words[client_id]
+            del words[group]
             if not words:
                 del self._words[client_id]

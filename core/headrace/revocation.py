@@ -33,6 +33,11 @@ class Revocations:
         if at is not None and (claims.iat is None or claims.iat <= at):
             raise RevokedTokenError("the application has revoked the client's tokens so far")
 
+    def not_revoked_at(self, client_id: str, now: float) -> float:
+        """Return `now`, or the first millisecond after it at which a token may be issued again."""
+        at = self._moments.get(client_id)
+        return now if at is None else max(now, at + 0.001)
+
     def expire(self, now: float) -> None:
         """Forget the moments before which no token was issued that can still be valid."""
         while self._moments:

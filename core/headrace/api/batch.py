@@ -50,6 +50,8 @@ async def _answer(call: Call, line: bytes | None, number: int) -> bytes:
             asked = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError(400, f"the line does not fit: {error}") from None
+        except RecursionError:
+            raise RequestError(400, "the line is nested too deeply") from None
         answer = _to_json(await send_one(call.node, asked))
     except RequestError as error:
         answer = problem(error, line=number).body

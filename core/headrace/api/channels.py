@@ -1,10 +1,13 @@
-"""`POST /v1/channels`: a channel for a client, and the token that opens it."""
+"""`/v1/channels`: a channel for a client, the token that opens it, and its end."""
+
+import math
 
 import msgspec
 
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
 from headrace.api.routing import Access, Call, Route
+from headrace.entries import Revoke
 
 
 class ChannelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +33,7 @@ async def create_channel(call: Call) -> Answer:
     hub = call.node.hub
     minted = call.node.signer.mint(
         asked.client_id,
-        now=hub.clocks.unix(),
+        now=hub.revocations.not_revoked_at(asked.client_id, hub.clocks.unix()),
         minutes=asked.duration_minutes,
         groups=asked.groups,
         send=asked.send,
@@ -39,4 +42,24 @@ async def create_channel(call: Call) -> Answer:
     return json_answer(ChannelAnswer(minted.token, asked.client_id, minted.expires_at))
 
 
-ROUTES = (Route("POST", "/v1/channels", Access.APPLICATION, create_channel, ChannelRequest),)
+class RevokeAnswer(msgspec.Struct, frozen=True):
+    """How many open sessions were closed, with 4003."""
+
+    client_id: str
+    sessions: int
+
+
+async def revoke_channel(call: Call) -> Answer:
+    """Close a client's sessions and revoke its tokens issued so far; a newer one opens it again."""
+    hub = call.node.hub
+    client_id = call.params["client_id"]
+    channel = hub.roster.channels.get(client_id)
+    sessions = len(channel.sessions) if channel is not None else 0
+    await hub.publish(Revoke(client_id, math.ceil(hub.clocks.unix() * 1000) / 1000))
+    return json_answer(RevokeAnswer(client_id, sessions))
+
+
+ROUTES = (
+    Route("POST", "/v1/channels", Access.APPLICATION, create_channel, ChannelRequest),
+    Route("DELETE", "/v1/channels/{client_id}", Access.APPLICATION, revoke_channel),
+)

@@ -41,7 +41,7 @@ async def join(call: Call) -> Answer:
     hub, signer = call.node.hub, call.node.signer
     now = hub.clocks.unix()
     earlier = bearer(call.request)
-    client_id = signer.verify(earlier, now=now).sub if earlier else f"{name}/{token_hex(8)}"
+    client_id = call.node.verify(earlier).sub if earlier else f"{name}/{token_hex(8)}"
     minted = signer.mint(
         client_id,
         now=now,

@@ -115,6 +115,8 @@ class Dispatcher:
             return self._decoders[route].decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError(400, f"the body does not fit: {error}") from None
+        except RecursionError:
+            raise RequestError(400, "the body is nested too deeply") from None
 
 
 def _check_body_headers(request: Request, accepted: tuple[str, ...]) -> None:

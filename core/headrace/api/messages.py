@@ -1,13 +1,23 @@
-"""`POST /v1/messages`: a client's update-message, relayed where its token allows it."""
+"""`POST /v1/messages`: a client's update-message, to the application or to other clients.
+
+Where the token's `send` claim covers the target it is relayed; everything else is the
+application's to judge.
+"""
+
+import math
 
 import msgspec
 
 from headrace.api.answers import Answer, json_answer
 from headrace.api.auth import claims_of
+from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
-from headrace.api.send import entry_of, publish
+from headrace.api.send import SendAnswer, entry_of, publish
+from headrace.application import UpdateMessage
 from headrace.errors import RequestError
 from headrace.grants import covers
+from headrace.names import utf8_size
+from headrace.tokens import Claims
 
 
 class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,16 +29,43 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def post_message(call: Call) -> Answer:
-    """Relay the message to its target; TokenError or RequestError (403) where it may not go."""
+    """Answer 200 with the id of a relayed message, 202 for one that the application has taken.
+
+    TokenError; RequestError 403 where nobody may take it, 429 from a client that sends too much,
+    503 where the application cannot be reached.
+    """
     claims = claims_of(call.node, call.request)
-    asked: MessageRequest = call.body
+    sent = await take_message(call.node, claims, call.body)
+    return json_answer(sent) if sent is not None else json_answer({"status": "accepted"}, 202)
+
+
+async def take_message(node: Node, claims: Claims, asked: MessageRequest) -> SendAnswer | None:
+    """Relay a message and return its id, or give it to the application and return None."""
+    wait_s = node.message_buckets.take(claims.sub, node.hub.clocks.monotonic())
+    if wait_s:
+        raise RequestError(
+            429,
+            "the client sends more often than it may; wait as long as Retry-After says",
+            (("retry-after", str(math.ceil(wait_s))),),
+        )
     entry = entry_of(asked.data, asked.to, asked.group, everyone=False)
-    if not covers(claims.send, entry):
+    if covers(claims.send, entry):
+        return await publish(node, entry)
+    application = node.hub.application
+    if application is None:
         target = "its target" if entry.to or entry.group else "a message without a target"
         raise RequestError(
             403, f"the token's `send` claim does not cover {target}, and no application is set"
         )
-    return json_answer(await publish(call.node, entry))
+    if entry.to or entry.group is not None:
+        node.hub.check(entry)
+    size_bytes = utf8_size("data", asked.data)
+    if size_bytes > node.settings.message_max_bytes:
+        raise RequestError(
+            413, f"the data is {size_bytes} bytes; at most {node.settings.message_max_bytes} go"
+        )
+    await application.receive(UpdateMessage(claims.sub, asked.data, entry.to, entry.group))
+    return None
 
 
 ROUTES = (Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest),)

@@ -1,6 +1,17 @@
 """Every route of the contract, in one table."""
 
-from headrace.api import batch, channels, demo, messages, pages, poll, send, status
+from headrace.api import (
+    batch,
+    channels,
+    demo,
+    groups,
+    messages,
+    pages,
+    poll,
+    presence,
+    send,
+    status,
+)
 from headrace.api.node import Node
 from headrace.api.routing import Access, Route
 
@@ -21,6 +32,8 @@ def routes_of(node: Node) -> tuple[Route, ...]:
         *send.ROUTES,
         *batch.ROUTES,
         *messages.ROUTES,
+        *groups.ROUTES,
+        *presence.ROUTES,
         *status.ROUTES,
         *pages.ROUTES,
         *(demo.ROUTES if node.demo else ()),

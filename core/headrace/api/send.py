@@ -9,12 +9,17 @@ from headrace.entries import Entry
 
 
 class SendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The data and exactly one of `to` (a client ID or a list), `group` and `everyone`."""
+    """The data and exactly one of `to` (a client ID or a list), `group` and `everyone`.
+
+    The same `idempotency_key` within five minutes is the same send: it is answered again, but not
+    sent again.
+    """
 
     data: str
     to: str | tuple[str, ...] = ()
     group: str | None = None
     everyone: bool = False
+    idempotency_key: str | None = None
 
 
 class SendAnswer(msgspec.Struct, frozen=True):
@@ -38,7 +43,11 @@ async def publish(node: Node, entry: Entry) -> SendAnswer:
 
 async def send_one(node: Node, asked: SendRequest) -> SendAnswer:
     """Publish what one request, or one line of a batch, says."""
-    return await publish(node, entry_of(asked.data, asked.to, asked.group, asked.everyone))
+    entry = entry_of(asked.data, asked.to, asked.group, asked.everyone)
+    if asked.idempotency_key is None:
+        return await publish(node, entry)
+    receipt = await node.sends.do(asked.idempotency_key, lambda: node.hub.publish(entry))
+    return SendAnswer(str(receipt.id), receipt.sessions)
 
 
 async def send(call: Call) -> Answer:

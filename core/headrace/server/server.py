@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from headrace import codes, limits
 from headrace.api.dispatch import Dispatcher
 from headrace.api.node import Node
 from headrace.api.routes import routes_of
+from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
 from headrace.errors import ConfigError, RequestError
 from headrace.hub import Clocks, Hub
@@ -21,7 +24,7 @@ from headrace.session import Session
 from headrace.settings import Settings
 from headrace.wheel import TimerWheel
 
-_EXPIRE_EVERY_TICKS = 4
+_RETRY_AFTER = (("retry-after", str(limits.RETRY_AFTER_S)),)
 
 
 class Server:
@@ -35,13 +38,20 @@ class Server:
     Made and used within a running event loop, from its thread alone.
     """
 
-    def __init__(self, settings: Settings, *, demo: bool = False) -> None:
-        """ConfigError where a setting cannot be used. `demo` opens the chat room at `/`."""
+    def __init__(
+        self, settings: Settings, *, demo: bool = False, application: Application | None = None
+    ) -> None:
+        """ConfigError where a setting cannot be used.
+
+        `demo` opens the chat room at `/`. `application` is told who comes and goes, and gets the
+        update-messages that no token allows to relay.
+        """
         self.loop = asyncio.get_running_loop()
         self.settings = settings
         self.clocks = Clocks(self.loop.time, time.time)
         self.hub = Hub(settings, self.clocks, self.loop.call_soon)
         self.hub.backplane = LocalBackplane(self.hub)
+        self.hub.application = application
         self.node = Node(settings, self.hub, demo=demo)
         self.dispatcher = Dispatcher(self.node, routes_of(self.node))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
@@ -53,7 +63,7 @@ class Server:
         self._max_connections = settings.max_connections or default_max_connections()
         self._listener: asyncio.Server | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
-        self._ticks = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._all_gone: asyncio.Event | None = None
 
     @property
@@ -93,16 +103,27 @@ class Server:
         await self._listener.start_serving()
         self._tick()
 
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in a task of its own, and hold on to it until it has ended."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def refusal(self) -> RequestError | None:
         """Return why a new connection is turned away, None where it is welcome."""
-        retry = (("retry-after", str(limits.RETRY_AFTER_S)),)
         if self.draining:
-            return RequestError(503, "the server is shutting down; connect again", retry)
+            return self.shutting_down()
         if len(self.connections) >= self._max_connections:
             return RequestError(
-                503, f"all {self._max_connections} connections are taken; try again later", retry
+                503,
+                f"all {self._max_connections} connections are taken; try again later",
+                _RETRY_AFTER,
             )
         return None
+
+    def shutting_down(self) -> RequestError:
+        """Return what is answered to those who want to stay, while the server goes."""
+        return RequestError(503, "the server is shutting down; connect again", _RETRY_AFTER)
 
     def forget(self, connection: HttpProtocol | StreamProtocol) -> None:
         """Take note that a connection has ended."""
@@ -131,6 +152,7 @@ class Server:
                 await asyncio.sleep(wait_s)
             self._say_goodbye(session, spread_s)
         await self._wait_for_connections()
+        self.hub.presence.end_all()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
 
@@ -157,8 +179,8 @@ class Server:
 
     def _tick(self) -> None:
         """Turn the wheel; one timer for all deadlines of the process."""
-        self.wheel.advance(self.clocks.monotonic())
-        self._ticks += 1
-        if self._ticks % _EXPIRE_EVERY_TICKS == 0:
-            self.hub.expire()
+        now = self.clocks.monotonic()
+        self.wheel.advance(now)
+        self.hub.expire()
+        self.node.message_buckets.expire(now)
         self._tick_timer = self.loop.call_later(limits.TICK_S, self._tick)

@@ -9,16 +9,19 @@ An idle one is this object, its session and its transport; everything else belon
 """
 
 import asyncio
+from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace import codes, frames, limits
+from headrace.api.messages import MessageRequest, take_message
 from headrace.errors import FrameError, RequestError, TokenError
 from headrace.message import Form, Notice
-from headrace.protocol.websocket import Close, FrameReader, Ping, Text
+from headrace.protocol.websocket import Close, Event, FrameReader, Ping, Text
 from headrace.server.stream import StreamProtocol
+from headrace.session import Session
 
 if TYPE_CHECKING:
     from headrace.server.server import Server
@@ -34,14 +37,19 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class _FromClient(msgspec.Struct, frozen=True):
-    """What a `headrace.v1` client may send."""
+class _Renew(msgspec.Struct, frozen=True, tag="renew"):
+    """A newer token; answered with a new `open`."""
 
-    type: str
     token: str = ""
 
 
-_decode = msgspec.json.Decoder(_FromClient).decode
+class _Send(MessageRequest, frozen=True, tag="send"):
+    """An update-message; answered with `sent` or `error` and the same `ref`."""
+
+    ref: int | str | None = None
+
+
+_decode = msgspec.json.Decoder(_Renew | _Send).decode
 
 
 class WebSocketProtocol(StreamProtocol):
@@ -51,13 +59,14 @@ class WebSocketProtocol(StreamProtocol):
     that is only there to be told of its token's fault gets `refuse` instead, and no session.
     """
 
-    __slots__ = ("_heard", "_reader", "_state")
+    __slots__ = ("_heard", "_reader", "_sends", "_state")
 
     def __init__(self, server: "Server", transport: asyncio.Transport, form: Form) -> None:
         super().__init__(server, transport, form)
         self._reader = FrameReader()
         self._state = State.OPEN
         self._heard = True
+        self._sends = 0  # messages of the client that are being taken
 
     def refuse(self, error: TokenError) -> None:
         """Close at once with the code of a token's fault."""
@@ -75,16 +84,22 @@ class WebSocketProtocol(StreamProtocol):
         """Take the peer's frames."""
         self._heard = True
         try:
-            for event in self._reader.receive_data(data):
-                if isinstance(event, Text):
-                    self._receive_text(event.data)
-                elif isinstance(event, Ping):
-                    self._write_control(frames.frame(frames.PONG, event.payload))
-                elif isinstance(event, Close):
-                    self._receive_close(event)
+            events = self._reader.receive_data(data)
         except FrameError as error:
+            self._receive(self._reader.before_fault)
             self._detach()
             self.close(error.close_code, error.reason)
+        else:
+            self._receive(events)
+
+    def _receive(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Text):
+                self._receive_text(event.data)
+            elif isinstance(event, Ping):
+                self._write_control(frames.frame(frames.PONG, event.payload))
+            elif isinstance(event, Close):
+                self._receive_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -106,23 +121,47 @@ class WebSocketProtocol(StreamProtocol):
             return
         try:
             asked = _decode(data)
-            if asked.type != "renew":
-                raise RequestError(400, f'{asked.type[:40]!r} is no type; a client sends "renew"')
-            claims = self._server.node.signer.verify(asked.token, now=self._server.clocks.unix())
-            self._server.hub.renew(session, claims)
-            self._set_deadline(self._server.clocks.monotonic())
+            if isinstance(asked, _Send):
+                self._send(session, asked)
+            else:
+                self._server.hub.renew(session, self._server.node.verify(asked.token))
+                self._set_deadline(self._server.clocks.monotonic())
         except msgspec.DecodeError as error:
-            self._tell_error(400, f"the frame does not fit: {error}")
+            self._tell_error(RequestError(400, f"the frame does not fit: {error}"))
         except RecursionError:
-            self._tell_error(400, "the frame is nested too deeply")
-        except RequestError as error:
-            self._tell_error(error.status, error.detail)
-        except TokenError as error:
-            self._tell_error(error.close_code, error.description)
+            self._tell_error(RequestError(400, "the frame is nested too deeply"))
+        except (RequestError, TokenError) as error:
+            self._tell_error(error)
 
-    def _tell_error(self, code: int, detail: str) -> None:
-        notice = Notice({"type": "error", "code": code, "detail": detail})
-        self._write_control(notice.encoded(self._form))
+    def _send(self, session: Session, asked: _Send) -> None:
+        """Have a message taken; those of one client are, in the order in which they come."""
+        if self._sends >= limits.CLIENT_SENDS_MAX_COUNT:
+            detail = f"{self._sends} messages are still being taken; wait for their answers"
+            self._tell_error(RequestError(429, detail), asked.ref)
+            return
+        self._sends += 1
+        self._server.run(self._take(session, asked))
+
+    async def _take(self, session: Session, asked: _Send) -> None:
+        try:
+            sent = await take_message(self._server.node, session.claims, asked)
+        except RequestError as error:
+            self._tell_error(error, asked.ref)
+        else:
+            answer = {"type": "sent", "ref": asked.ref, "id": None if sent is None else sent.id}
+            self._write_control(Notice(answer).encoded(self._form))
+        finally:
+            self._sends -= 1
+
+    def _tell_error(self, error: RequestError | TokenError, ref: int | str | None = None) -> None:
+        fields: dict[str, object] = {"type": "error"}
+        if ref is not None:
+            fields["ref"] = ref
+        if isinstance(error, TokenError):
+            fields |= {"code": error.close_code, "detail": error.description}
+        else:
+            fields |= {"code": error.status, "detail": error.detail}
+        self._write_control(Notice(fields).encoded(self._form))
 
     def _receive_close(self, event: Close) -> None:
         """Answer a close frame with its own code (RFC 6455 section 5.5.1), then close TCP."""
