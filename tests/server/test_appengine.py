@@ -12,7 +12,7 @@ from tests.server.kit import API_KEY, SECRET, Site, opened, recv, run
 
 from headrace import appengine
 from headrace.appengine import HttpBackend, channel
-from headrace.client import Client
+from headrace.client import AsyncClient, Client
 from headrace.server import running
 
 # What `headrace.appengine` decides by itself is tested in tests/unit/test_appengine.py.
@@ -76,6 +76,15 @@ async def test_the_limits(site: Site) -> None:
     for minutes in (0, 1441, 1.5):
         with pytest.raises(channel.InvalidChannelTokenDurationError):
             await in_thread(channel.create_channel, "alice", minutes)
+
+
+async def test_a_new_token_after_a_revocation(site: Site) -> None:
+    async with AsyncClient(site.url, API_KEY) as application:
+        await application.revoke("alice")
+    token = await in_thread(channel.create_channel, "alice")
+    assert isinstance(token, str)
+    async with site.connect(token) as client:
+        await opened(client)
 
 
 async def test_nobody_connected(site: Site) -> None:

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from headrace.api.channels import ChannelAnswer
+from headrace.api.presence import ClientPresence
+from headrace.api.presence import GroupPresence as ServerGroupPresence
 from headrace.api.send import SendAnswer, SendRequest
 from headrace.api.status import Stats as ServerStats
 from headrace.client import (
@@ -19,7 +21,9 @@ from headrace.client import (
     Channel,
     Client,
     ConfigError,
+    GroupPresence,
     HeadraceError,
+    Presence,
     RequestError,
     Send,
     Sent,
@@ -218,14 +222,21 @@ PATHS = [
 
 @pytest.mark.parametrize(("name", "quoted"), PATHS)
 async def test_paths(application: Application, call: Caller, name: str, quoted: str) -> None:
-    application.answers = [web.Response(status=204), web.Response(text="{}"), web.Response()]
-    assert await call("join", name, name) is None
-    assert await call("leave", name, name) is None
-    assert await call("revoke", name) is None
+    there = {"client_id": name, "online": True, "since": 7, "sessions": 2}
+    group = {"group": name, "count": 1, "clients": [there]}
+    application.answers = [json_response(body) for body in (there, there, there, there, group)]
+    assert await call("join", name, name) == 2
+    assert await call("leave", name, name) == 2
+    assert await call("revoke", name) == 2
+    presence = Presence(name, online=True, since=7.0, sessions=2)
+    assert await call("presence", name) == presence
+    assert await call("presence_of_group", name) == GroupPresence(name, 1, (presence,))
     assert application.asked == [
         ("PUT", f"/base/v1/groups/{quoted}/members/{quoted}", b""),
         ("DELETE", f"/base/v1/groups/{quoted}/members/{quoted}", b""),
         ("DELETE", f"/base/v1/channels/{quoted}", b""),
+        ("GET", f"/base/v1/presence/{quoted}", b""),
+        ("GET", f"/base/v1/presence?group={quoted}", b""),
     ]
 
 
@@ -242,7 +253,9 @@ def test_the_structs_are_the_servers() -> None:
     assert Channel.__struct_fields__ == ChannelAnswer.__struct_fields__
     assert Sent.__struct_fields__ == SendAnswer.__struct_fields__
     assert Stats.__struct_fields__ == ServerStats.__struct_fields__
-    assert set(SendRequest.__struct_fields__) <= set(Send.__struct_fields__)
+    assert Send.__struct_fields__ == SendRequest.__struct_fields__
+    assert Presence.__struct_fields__ == ClientPresence.__struct_fields__
+    assert GroupPresence.__struct_fields__ == ServerGroupPresence.__struct_fields__
 
 
 async def test_a_refusal(application: Application, call: Caller) -> None:

@@ -76,7 +76,10 @@ class HubBackend:
         """Return a token that starts at the newest id, as `POST /v1/channels` does."""
         hub = self._node.hub
         minted = self._node.signer.mint(
-            client_id, now=hub.clocks.unix(), minutes=minutes, pos=str(hub.history.latest)
+            client_id,
+            now=hub.revocations.not_revoked_at(client_id, hub.clocks.unix()),
+            minutes=minutes,
+            pos=str(hub.history.latest),
         )
         return minted.token
 

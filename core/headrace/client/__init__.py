@@ -13,18 +13,20 @@ from headrace.client.aio import AsyncClient
 from headrace.client.errors import ConfigError, HeadraceError, RequestError, UnreachableError
 from headrace.client.listener import Incident, IncidentKind, Listener
 from headrace.client.sync import Client
-from headrace.client.values import Channel, Message, Send, Sent, Stats
+from headrace.client.values import Channel, GroupPresence, Message, Presence, Send, Sent, Stats
 
 __all__ = [
     "AsyncClient",
     "Channel",
     "Client",
     "ConfigError",
+    "GroupPresence",
     "HeadraceError",
     "Incident",
     "IncidentKind",
     "Listener",
     "Message",
+    "Presence",
     "RequestError",
     "Send",
     "Sent",

@@ -24,7 +24,7 @@ from headrace.client.transport import (
     tls_context,
     unreachable,
 )
-from headrace.client.values import Channel, Send, Sent, Stats
+from headrace.client.values import Channel, GroupPresence, Presence, Send, Sent, Stats
 
 _log = logging.getLogger("headrace")
 
@@ -137,17 +137,34 @@ class AsyncClient:
             for answer in await self._run(self._api.send_batch(batch)):
                 yield answer
 
-    async def join(self, group: str, client_id: str) -> None:
-        """Put a client, connected or not, into a group until it is taken out."""
-        await self._run(self._api.join(group, client_id))
+    async def presence(self, client_id: str) -> Presence:
+        """Return whether a client is there, since when, and with how many sessions."""
+        return await self._run(self._api.presence(client_id))
 
-    async def leave(self, group: str, client_id: str) -> None:
-        """Take a client out of a group, whatever its tokens claim; delivery ends at once."""
-        await self._run(self._api.leave(group, client_id))
+    async def presence_of_group(self, group: str) -> GroupPresence:
+        """Return who of a group is there."""
+        return await self._run(self._api.presence_of_group(group))
 
-    async def revoke(self, client_id: str) -> None:
-        """Close a client's sessions (4003) and revoke all its tokens so far."""
-        await self._run(self._api.revoke(client_id))
+    async def join(self, group: str, client_id: str) -> int:
+        """Put a client, connected or not, into a group until it is taken out.
+
+        Returns how many open sessions the client has.
+        """
+        return await self._run(self._api.join(group, client_id))
+
+    async def leave(self, group: str, client_id: str) -> int:
+        """Take a client out of a group, whatever its tokens claim; delivery ends at once.
+
+        Returns how many open sessions the client has.
+        """
+        return await self._run(self._api.leave(group, client_id))
+
+    async def revoke(self, client_id: str) -> int:
+        """Close a client's sessions (4003) and revoke all its tokens so far.
+
+        Returns how many sessions that were.
+        """
+        return await self._run(self._api.revoke(client_id))
 
     async def stats(self) -> Stats:
         """Return the numbers of the process that answers."""

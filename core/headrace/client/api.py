@@ -24,7 +24,7 @@ from headrace.client.exchange import (
     exchange,
     reader_of,
 )
-from headrace.client.values import Channel, Send, Sent, Stats
+from headrace.client.values import Channel, GroupPresence, Presence, Send, Sent, Stats
 from headrace.names import utf8_size
 from headrace.tokens import TokenSigner
 
@@ -98,18 +98,28 @@ class Api:
         request = Request("POST", "/v1/send/batch", batch.body, "application/x-ndjson")
         return (yield from exchange(request, batch.read, self._retrying))
 
-    def join(self, group: str, client_id: str) -> Flow[None]:
+    def presence(self, client_id: str) -> Flow[Presence]:
+        """Ask whether a client is there."""
+        path = f"/v1/presence/{encoded('client ID', client_id)}"
+        return (yield from self._call("GET", path, _read_presence))
+
+    def presence_of_group(self, group: str) -> Flow[GroupPresence]:
+        """Ask who of a group is there."""
+        target = f"/v1/presence?group={encoded('group name', group)}"
+        return (yield from self._call("GET", target, _read_group_presence))
+
+    def join(self, group: str, client_id: str) -> Flow[int]:
         """Put a client into a group."""
-        return (yield from self._call("PUT", _member_path(group, client_id), _read_nothing))
+        return (yield from self._call("PUT", _member_path(group, client_id), _read_sessions))
 
-    def leave(self, group: str, client_id: str) -> Flow[None]:
+    def leave(self, group: str, client_id: str) -> Flow[int]:
         """Take a client out of a group."""
-        return (yield from self._call("DELETE", _member_path(group, client_id), _read_nothing))
+        return (yield from self._call("DELETE", _member_path(group, client_id), _read_sessions))
 
-    def revoke(self, client_id: str) -> Flow[None]:
+    def revoke(self, client_id: str) -> Flow[int]:
         """Close a client's sessions and revoke its tokens so far."""
         path = f"/v1/channels/{encoded('client ID', client_id)}"
-        return (yield from self._call("DELETE", path, _read_nothing))
+        return (yield from self._call("DELETE", path, _read_sessions))
 
     def stats(self) -> Flow[Stats]:
         """Ask for the numbers of the process that answers."""
@@ -148,10 +158,17 @@ def _member_path(group: str, client_id: str) -> str:
     return f"/v1/groups/{encoded('group name', group)}/members/{encoded('client ID', client_id)}"
 
 
-def _read_nothing(_response: Response) -> None:
-    return None
+class _Sessions(msgspec.Struct):
+    sessions: int
+
+
+def _read_sessions(response: Response) -> int:
+    return _read_change(response).sessions
 
 
 _read_channel = reader_of(Channel)
 _read_sent = reader_of(Sent)
+_read_change = reader_of(_Sessions)
+_read_presence = reader_of(Presence)
+_read_group_presence = reader_of(GroupPresence)
 _read_stats = reader_of(Stats)

@@ -21,7 +21,7 @@ from headrace.client.transport import (
     tls_context,
     unreachable,
 )
-from headrace.client.values import Channel, Send, Sent, Stats
+from headrace.client.values import Channel, GroupPresence, Presence, Send, Sent, Stats
 
 
 class Client:
@@ -126,17 +126,34 @@ class Client:
         if batch:
             yield from self._run(self._api.send_batch(batch))
 
-    def join(self, group: str, client_id: str) -> None:
-        """Put a client, connected or not, into a group until it is taken out."""
-        self._run(self._api.join(group, client_id))
+    def presence(self, client_id: str) -> Presence:
+        """Return whether a client is there, since when, and with how many sessions."""
+        return self._run(self._api.presence(client_id))
 
-    def leave(self, group: str, client_id: str) -> None:
-        """Take a client out of a group, whatever its tokens claim; delivery ends at once."""
-        self._run(self._api.leave(group, client_id))
+    def presence_of_group(self, group: str) -> GroupPresence:
+        """Return who of a group is there."""
+        return self._run(self._api.presence_of_group(group))
 
-    def revoke(self, client_id: str) -> None:
-        """Close a client's sessions (4003) and revoke all its tokens so far."""
-        self._run(self._api.revoke(client_id))
+    def join(self, group: str, client_id: str) -> int:
+        """Put a client, connected or not, into a group until it is taken out.
+
+        Returns how many open sessions the client has.
+        """
+        return self._run(self._api.join(group, client_id))
+
+    def leave(self, group: str, client_id: str) -> int:
+        """Take a client out of a group, whatever its tokens claim; delivery ends at once.
+
+        Returns how many open sessions the client has.
+        """
+        return self._run(self._api.leave(group, client_id))
+
+    def revoke(self, client_id: str) -> int:
+        """Close a client's sessions (4003) and revoke all its tokens so far.
+
+        Returns how many sessions that were.
+        """
+        return self._run(self._api.revoke(client_id))
 
     def stats(self) -> Stats:
         """Return the numbers of the process that answers."""

@@ -37,6 +37,26 @@ class Send(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idempotency_key: str | None = None
 
 
+class Presence(msgspec.Struct, frozen=True):
+    """Whether a client is there, since when (seconds since the epoch), with how many sessions.
+
+    For the grace after its last session a client is still online, with none.
+    """
+
+    client_id: str
+    online: bool
+    since: float | None
+    sessions: int
+
+
+class GroupPresence(msgspec.Struct, frozen=True):
+    """The clients of a group that have a session, and how many they are."""
+
+    group: str
+    count: int
+    clients: tuple[Presence, ...]
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What `GET /v1/stats` says: sizes as they are now, counters since the server's start."""
 

@@ -1,6 +1,7 @@
 """A WebSocket that speaks `headrace.v1`, for a client: wsproto over asyncio's streams."""
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from typing import NamedTuple
@@ -91,6 +92,12 @@ class WebSocket:
                 await self._writer.wait_closed()
         except OSError:  # and TimeoutError, which is one: the connection is gone either way
             self._writer.transport.abort()
+
+    def __del__(self) -> None:
+        """Let go of the connection when whoever iterated has broken off without closing."""
+        if not self._writer.is_closing():
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and all with it
+                self._writer.transport.abort()
 
     async def _next_event(self) -> events.Event:
         while not self._events:
