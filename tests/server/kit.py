@@ -14,6 +14,8 @@ from websockets.asyncio import client as websockets
 from websockets.typing import Subprotocol
 
 from headrace.server import Server
+from headrace.server.http import HttpProtocol
+from headrace.server.stream import StreamProtocol
 from headrace.settings import Settings
 
 SECRET = "a secret of the tests, 32 bytes+"
@@ -30,7 +32,9 @@ class Site:
     HTTP client.
     """
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, server: Server | None = None) -> None:
+    def __init__(
+        self, url: str, http: aiohttp.ClientSession, server: "WatchedServer | None" = None
+    ) -> None:
         self.url = url
         self.ws_url = url.replace("http", "ws", 1)
         self.port = int(url.rpartition(":")[2])
@@ -38,10 +42,16 @@ class Site:
         self._server = server
 
     @property
-    def server(self) -> Server:
+    def server(self) -> "WatchedServer":
         """The server itself, where it runs in this process."""
         assert self._server is not None
         return self._server
+
+    async def connections_end(self, left: int = 0) -> None:
+        """Wait until the server has no more than `left` connections."""
+        while len(self.server.connections) > left:
+            self.server.forgot.clear()
+            await self.server.forgot.wait()
 
     async def post(
         self, path: str, body: object, *, key: str | None = API_KEY
@@ -92,11 +102,23 @@ class Site:
 ALICE = {"to": "alice"}
 
 
+class WatchedServer(Server):
+    """Says when a connection has ended: `forgot` is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.forgot = asyncio.Event()
+
+    def forget(self, connection: HttpProtocol | StreamProtocol) -> None:
+        super().forget(connection)
+        self.forgot.set()
+
+
 @asynccontextmanager
 async def open_site(**settings: Any) -> AsyncIterator[Site]:
     """Run a server in this process."""
     defaults: Json = {"port": 0, "secrets": (SECRET,), "api_key": API_KEY, "drain_s": 0}
-    server = Server(Settings(**{**defaults, **settings}))
+    server = WatchedServer(Settings(**{**defaults, **settings}))
     await server.start()
     try:
         async with aiohttp.ClientSession() as http:

@@ -41,6 +41,8 @@ class HttpProtocol(asyncio.Protocol):
         "_http",
         "_lingers",
         "_match",
+        "_paused",
+        "_peer_ended",
         "_queued",
         "_request",
         "_server",
@@ -63,6 +65,8 @@ class HttpProtocol(asyncio.Protocol):
         self._exchange: StreamedExchange | None = None
         self._admitted = False
         self._lingers = False
+        self._paused = False  # the peer does not read its answers
+        self._peer_ended = False
 
     # --- the transport's callbacks -------------------------------------------------------------
 
@@ -93,30 +97,38 @@ class HttpProtocol(asyncio.Protocol):
             self._server.admission.submit(self._admit)
 
     def eof_received(self) -> bool:
-        """Note the end of the peer's side; an answer that is on its way is still given."""
-        if self._admitted and not self._lingers:
-            self._http.receive_data(b"")
-            self._advance()
-        waits = self._match is not None and self._match.route.waits
-        return not self._admitted or (self._task is not None and not waits)
+        """Note the end of the peer's side; what it asked before is still answered."""
+        if self._lingers or not (self._admitted or self._queued):
+            return False
+        self._peer_ended = True
+        if self._admitted:
+            self._receive(b"")
+        if self._match is not None and self._match.route.waits:  # it is gone, not waiting
+            return False
+        return self._transport.can_write_eof() and not self._lingers  # TLS has no half an end
 
     def pause_writing(self) -> None:
         """Take no further request while the peer does not read its answers."""
+        self._paused = True
+        self._set_deadline(self._server.settings.write_timeout_s)
         if self._exchange is not None:
             self._exchange.pause_writing()
-        else:
+        elif not self._lingers:
             self._transport.pause_reading()
-        self._set_deadline(self._server.settings.write_timeout_s)
 
     def resume_writing(self) -> None:
         """Go on with what the peer has asked in the meantime."""
+        self._paused = False
         if self._exchange is not None:
             self._exchange.resume_writing()
             self._set_deadline(limits.BODY_TIMEOUT_S)
-            return
-        self._transport.resume_reading()
-        self._set_deadline(limits.KEEP_ALIVE_S)
-        self._advance()
+            self._advance()
+        elif self._lingers:
+            self._set_deadline(limits.LINGER_S)
+        elif self._task is None:
+            self._transport.resume_reading()
+            self._set_deadline(limits.KEEP_ALIVE_S)
+            self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a handler that still works ends by itself, unheard."""
@@ -130,8 +142,8 @@ class HttpProtocol(asyncio.Protocol):
         self._lingers = True
 
     def shut_down(self) -> None:
-        """Close if idle; an answer that is being made is given first, and says that it closes."""
-        if self._task is None and not self._lingers:
+        """Close if idle; a request that has begun is answered first, and the answer is the last."""
+        if self._http.state is State.IDLE and not self._queued and not self._lingers:
             self._transport.close()
 
     def abort(self) -> None:
@@ -144,8 +156,11 @@ class HttpProtocol(asyncio.Protocol):
         self._admitted = True
         data = b"".join(self._queued)
         self._queued = []
-        if data and not self._transport.is_closing():
-            self._receive(data)
+        if self._transport.is_closing():
+            return
+        self._receive(data)
+        if self._peer_ended and not self._lingers:
+            self._receive(b"")
 
     def _receive(self, data: bytes) -> None:
         was_idle = self._http.state is State.IDLE
@@ -155,9 +170,9 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def _advance(self) -> None:
-        """Act on the events that are there, until bytes or a handler's answer are awaited."""
-        try:
-            while (self._task is None or self._exchange is not None) and not self._lingers:
+        """Act on the events that are there, until bytes, a handler or the peer are awaited."""
+        while not self._lingers and self._may_take():
+            try:
                 event = self._http.next_event()
                 if event is None:
                     break
@@ -169,13 +184,19 @@ class HttpProtocol(asyncio.Protocol):
                     self._body.append(event.data)
                 elif isinstance(event, EndOfRequest):
                     self._run()
-        except (RequestError, TokenError) as error:
-            if self._exchange is not None:
-                self._exchange.body.end(RequestError(400, str(error)))
-                return
-            self._respond(self._server.dispatcher.refuse(self._request, error))
+            except (RequestError, TokenError) as error:
+                if self._exchange is not None:
+                    self._exchange.body.end(RequestError(400, str(error)))
+                    return
+                self._respond(self._server.dispatcher.refuse(self._request, error))
         if self._http.should_close and not self._lingers:
             self._finish()
+
+    def _may_take(self) -> bool:
+        """Whether the next event has its turn: one request at a time, and none for the deaf."""
+        if self._exchange is not None:  # it takes its body while it answers
+            return True
+        return self._task is None and not self._paused
 
     def _begin(self, request: Request) -> None:
         """Find the route; a refusal comes before the body is asked for."""
@@ -209,6 +230,8 @@ class HttpProtocol(asyncio.Protocol):
         request, match = self._request, self._match
         if request is None or match is None:  # it was answered from its head alone
             return
+        if self._server.draining and (match.route.waits or match.route.handler is None):
+            raise self._server.shutting_down()
         self._server.wheel.cancel(self)
         opener = _OPENERS.get(match.route.path)
         if opener is not None:
@@ -230,6 +253,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         if answer is not None:
             self._respond(answer)
+        else:
+            self._rest()
         self._advance()
 
     async def _answer(self, match: Match, request: Request, body: bytes) -> None:
@@ -238,20 +263,25 @@ class HttpProtocol(asyncio.Protocol):
         self._task = None
         if self._transport.is_closing():
             return
-        self._transport.resume_reading()
         self._respond(answer)
-        self._advance()
+        if not self._paused:
+            self._transport.resume_reading()
+            self._advance()
 
     def _respond(self, answer: Answer, *, close: bool = False) -> None:
         """Write an answer, and wait for the next request or close."""
         close = close or self._server.draining
         data = self._http.respond(answer.status, answer.headers, answer.body, close=close)
+        self._transport.write(data)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request, or close, after an answer."""
         self._request = self._match = None
         self._body = []
-        self._transport.write(data)
-        if self._http.should_close:
+        if self._http.should_close or self._server.draining:
             self._finish()
-        else:
+        elif not self._paused:
             self._set_deadline(limits.KEEP_ALIVE_S)
 
     def _finish(self) -> None:
@@ -259,12 +289,14 @@ class HttpProtocol(asyncio.Protocol):
         self._lingers = True
         if self._transport.is_closing():
             return
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._peer_ended:
             self._transport.write_eof()
-            self._set_deadline(limits.LINGER_S)
-        else:  # TLS has its own goodbye
+            self._transport.resume_reading()
+            wait_s = limits.LINGER_S
+        else:  # nothing more comes; or TLS, which has its own goodbye
             self._transport.close()
-            self._set_deadline(limits.CLOSE_TIMEOUT_S)
+            wait_s = limits.CLOSE_TIMEOUT_S
+        self._set_deadline(self._server.settings.write_timeout_s if self._paused else wait_s)
 
     # --- deadlines -----------------------------------------------------------------------------
 

@@ -1,27 +1,26 @@
 """The server of one process: the hub with a listening socket, a timer and an end."""
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import Coroutine
 from typing import Any
 
-from headrace import codes, limits
+from headrace import limits
 from headrace.api.dispatch import Dispatcher
 from headrace.api.node import Node
 from headrace.api.routes import routes_of
 from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
-from headrace.errors import ConfigError, RequestError
+from headrace.errors import RequestError
 from headrace.hub import Clocks, Hub
-from headrace.message import Notice
 from headrace.server.admission import Admission
+from headrace.server.drain import end_connections, say_goodbye, spread_of
 from headrace.server.http import HttpProtocol
-from headrace.server.sockets import default_max_connections, set_options, tls_context
+from headrace.server.sockets import bind, default_max_connections, set_options, tls_context
+from headrace.server.state import StateDirectory
 from headrace.server.stream import StreamProtocol
-from headrace.session import Session
 from headrace.settings import Settings
+from headrace.snapshot import Snapshot, restore, take
 from headrace.wheel import TimerWheel
 
 _RETRY_AFTER = (("retry-after", str(limits.RETRY_AFTER_S)),)
@@ -61,10 +60,11 @@ class Server:
         self.draining = False
         self.port = settings.port
         self._max_connections = settings.max_connections or default_max_connections()
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._state = StateDirectory(settings.state_dir) if settings.state_dir else None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._all_gone: asyncio.Event | None = None
+        self._ended = asyncio.Event()  # a connection has
 
     @property
     def url(self) -> str:
@@ -76,32 +76,41 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen; ConfigError where the address or the TLS files cannot be used."""
+        """Listen; ConfigError where the address, the TLS files or `state_dir` cannot be used.
+
+        With a `state_dir`, waits for the process before this one to end.
+        """
         settings = self.settings
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = tls_context(settings.tls_cert, settings.tls_key)
-        try:
-            self._listener = await self.loop.create_server(
+        sockets = await bind(settings.host, settings.port, shared=self._state is not None)
+        self.port = sockets[0].getsockname()[1]
+        if self._state is not None:
+            await self._state.begin_accepting()
+        for each in sockets:
+            set_options(each, write_timeout_s=settings.write_timeout_s)
+            each.listen(limits.LISTEN_BACKLOG)
+        if self._state is not None:  # what connects from now on waits in the backlog
+            await self._state.begin_writing()
+            self._restore(self._state.load())
+        for each in sockets:
+            listener = await self.loop.create_server(
                 lambda: HttpProtocol(self),
-                settings.host,
-                settings.port,
+                sock=each,
                 ssl=tls,
                 ssl_handshake_timeout=limits.HEADER_TIMEOUT_S if tls else None,
                 ssl_shutdown_timeout=limits.CLOSE_TIMEOUT_S if tls else None,
                 backlog=limits.LISTEN_BACKLOG,
-                start_serving=False,
             )
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on host {settings.host}, port {settings.port}:"
-                f" {error.strerror or error}; choose another with --host and --port"
-            ) from None
-        for listener in self._listener.sockets:
-            set_options(listener, write_timeout_s=settings.write_timeout_s)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        await self._listener.start_serving()
+            self._listeners.append(listener)
         self._tick()
+
+    def _restore(self, saved: Snapshot | None) -> None:
+        if saved is not None:
+            return_s = spread_of(len(saved.present), self.settings.drain_s)
+            restore(self.hub, saved, return_s=return_s)
+            self.hub.backplane = LocalBackplane(self.hub)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a task of its own, and hold on to it until it has ended."""
@@ -131,51 +140,39 @@ class Server:
         self.connections.discard(connection)
         if isinstance(connection, HttpProtocol):
             self.turned_away.discard(connection)
-        if self._all_gone is not None and not self.connections:
-            self._all_gone.set()
+        self._ended.set()
+
+    async def all_gone(self) -> None:
+        """Wait until there is no connection left."""
+        while self.connections:
+            self._ended.clear()
+            await self._ended.wait()
 
     async def stop(self) -> None:
-        """Stop accepting, send the clients away spread over `drain_s`, and end.
+        """Send the clients away spread over `drain_s`, and end.
 
-        Requests that are being answered get their answer. WebSockets are closed with 1012.
+        Requests that are being answered get their answer, and new ones 503. WebSockets are closed
+        with 1012. With a `state_dir`, the history is written there last of all.
         """
         self.draining = True
-        if self._listener is not None:
-            self._listener.close()
-        sessions = list(self.hub.sessions)
-        spread_s = min(self.settings.drain_s, len(sessions) / limits.GOODBYES_PER_S)
-        random.shuffle(sessions)
-        started = self.clocks.monotonic()
-        for number, session in enumerate(sessions):
-            wait_s = started + spread_s * number / len(sessions) - self.clocks.monotonic()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            self._say_goodbye(session, spread_s)
-        await self._wait_for_connections()
-        self.hub.presence.end_all()
+        if self._state is not None and self._state.has_successor():
+            self._stop_listening()
+            self._state.end_accepting()
+        await say_goodbye(self)
+        self._stop_listening()
+        await end_connections(self)
+        if self._state is not None:
+            self._state.save(take(self.hub))
+            self._state.close()
+        else:
+            self.hub.presence.end_all()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
 
-    def _say_goodbye(self, session: Session, spread_s: float) -> None:
-        if session not in self.hub.sessions:
-            return
-        delay_ms = int(random.uniform(0, spread_s) * 1000)  # noqa: S311 - jitter, not a secret
-        notice = Notice({"type": "reconnect", "delay_ms": delay_ms})
-        session.sink.deliver(notice, self.clocks.monotonic())
-        self.hub.close(session, codes.RESTART)
-
-    async def _wait_for_connections(self) -> None:
-        """Wait until all connections have ended, idle ones at once and busy ones a while."""
-        for connection in list(self.connections):
-            connection.shut_down()
-        if self.connections:
-            self._all_gone = asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
-                    await self._all_gone.wait()
-        for connection in [*self.connections, *self.turned_away]:
-            connection.abort()
-        await asyncio.sleep(0)  # the aborted ones are told in the next tick
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
 
     def _tick(self) -> None:
         """Turn the wheel; one timer for all deadlines of the process."""
