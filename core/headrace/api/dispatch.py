@@ -74,7 +74,9 @@ class Dispatcher:
     def refuse(self, request: Request | None, error: RequestError | TokenError) -> Answer:
         """Return the answer of an error that was raised before a handler ran."""
         answer = answers.problem(error)
-        return answer if request is None else self.with_cors(request, answer)
+        if request is None or self._router.access(request.path) is not Access.CLIENT:
+            return answer
+        return self.with_cors(request, answer)
 
     def _options(self, request: Request) -> Answer:
         """Answer OPTIONS, a CORS preflight included (WHATWG Fetch, section 3.3)."""
@@ -82,13 +84,14 @@ class Dispatcher:
             return Answer(204)
         allow, access = self._router.options(request.path)
         headers: Headers = (("allow", allow),)
-        if access is Access.CLIENT and request.header("origin") is not None:
-            self._check_origin(request)
-            headers += (
-                ("access-control-allow-methods", allow),
-                ("access-control-allow-headers", _PREFLIGHT_HEADERS),
-                ("access-control-max-age", str(limits.PREFLIGHT_MAX_AGE_S)),
-            )
+        if access is not Access.CLIENT or request.header("origin") is None:
+            return Answer(204, headers)
+        self._check_origin(request)
+        headers += (
+            ("access-control-allow-methods", allow),
+            ("access-control-allow-headers", _PREFLIGHT_HEADERS),
+            ("access-control-max-age", str(limits.PREFLIGHT_MAX_AGE_S)),
+        )
         return self.with_cors(request, Answer(204, headers))
 
     def _check_origin(self, request: Request) -> None:

@@ -91,6 +91,13 @@ class Router:
         by_method, _ = self._find(path)
         return ", ".join(self._methods(by_method)), next(iter(by_method.values())).access
 
+    def access(self, path: str) -> Access | None:
+        """Return who may use a path; None where there is nothing."""
+        try:
+            return self.options(path)[1]
+        except RequestError:
+            return None
+
     def _find(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)
         if fixed is not None:
