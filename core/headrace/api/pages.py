@@ -33,7 +33,9 @@ def _static(name: str, media_type: str, *, shared: bool = True) -> Handler:
             ("x-content-type-options", "nosniff"),
             *cors,
         )
-        if page.etag in call.request.header_list("if-none-match"):
+        # RFC 9110 section 13.1.2: compared weakly, as a proxy that compresses makes a tag weak.
+        known = call.request.header_list("if-none-match")
+        if any(tag == "*" or tag.removeprefix("W/") == page.etag for tag in known):
             return Answer(304, headers)
         return Answer(200, headers, page.body)
 

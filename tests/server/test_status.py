@@ -1,0 +1,85 @@
+"""`/healthz`, `/v1/stats` and the files for pages."""
+
+import pytest
+from tests.server.kit import Site, opened, recv
+from tests.server.wire import wire
+
+from headrace.version import __version__
+
+STATS = [
+    "version",
+    "uptime_s",
+    "sessions",
+    "clients",
+    "groups",
+    "messages",
+    "deliveries",
+    "dropped",
+    "slow_closed",
+    "history_bytes",
+]
+
+
+async def test_healthz_is_open(site: Site) -> None:
+    async with wire(site.port) as client:
+        reply = await client.ask("GET", "/healthz")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json() == {"status": "ok"}
+
+
+async def test_stats_count_what_happened(site: Site) -> None:
+    before = await site.stats()
+    assert list(before) == STATS
+    assert before["version"] == __version__
+    assert 0 <= before["uptime_s"] < 60
+    assert [before[name] for name in STATS[2:]] == [0] * 8
+
+    token = await site.channel(groups=["g", "h"])
+    async with site.connect(token) as one, site.connect(token) as two:
+        await opened(one)
+        await opened(two)
+        await site.send("x" * 1000)
+        await site.send("y" * 1000, to="nobody")
+        await recv(one)
+        await recv(two)
+        during = await site.stats()
+    assert {name: during[name] for name in STATS[2:9]} == {
+        "sessions": 2,
+        "clients": 1,
+        "groups": 2,
+        "messages": 2,
+        "deliveries": 2,
+        "dropped": 0,
+        "slow_closed": 0,
+    }
+    assert 2000 < during["history_bytes"] < 6000
+    assert during["uptime_s"] > before["uptime_s"]
+
+    await site.connections_end(left=1)  # the application's own
+    after = await site.stats()
+    assert [after[name] for name in ("sessions", "clients", "groups")] == [0, 0, 0]
+    assert after["messages"] == 2
+
+
+@pytest.mark.parametrize("path", ["/headrace.js", "/_ah/channel/jsapi"])
+async def test_the_scripts_are_sent_once_and_then_confirmed(site: Site, path: str) -> None:
+    async with wire(site.port) as client:
+        reply = await client.ask("GET", path)
+        assert reply.status == 200
+        assert reply.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["access-control-allow-origin"] == "*"
+        assert b"Channel" in reply.body
+        etag = reply.headers["etag"]
+        for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+            confirmed = await client.ask("GET", path, f"If-None-Match: {known}")
+            assert (confirmed.status, confirmed.body) == (304, b"")
+            assert confirmed.headers["etag"] == etag
+        changed = await client.ask("GET", path, 'If-None-Match: "other"')
+        assert (changed.status, changed.body) == (200, reply.body)
+
+
+async def test_the_scripts_take_a_query(site: Site) -> None:
+    async with wire(site.port) as client:
+        assert (await client.ask("GET", "/_ah/channel/jsapi?v=2")).status == 200
