@@ -259,6 +259,13 @@ async def test_a_refused_token(stage: Stage, code: int, error: type[TokenError])
         await stage.play(sends(close=code))
 
 
+@pytest.mark.parametrize("token", ["", "two words", "a,b", "a\r\nb", "é"])
+async def test_a_token_that_is_none(stage: Stage, token: str) -> None:
+    stage.tokens = iter([token])
+    with pytest.raises(InvalidTokenError, match="outside base64url"):
+        await stage.play()
+
+
 async def test_replaced_by_a_newer_session(stage: Stage) -> None:
     await stage.play(sends(opened(), close=4009))
     assert stage.notices == ["closed: replaced by a newer session: do not reconnect"]

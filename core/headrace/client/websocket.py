@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections import deque
 from typing import NamedTuple
@@ -12,12 +13,14 @@ from wsproto import events
 from wsproto.utilities import ProtocolError
 
 from headrace import codes, limits
-from headrace.client.errors import RequestError
 from headrace.client.exchange import refusal
+from headrace.errors import InvalidTokenError, RequestError
 from headrace.position import Position
 
 CONNECT_TIMEOUT_S = 10.0
 """From the first SYN to the end of the handshake."""
+
+_TOKEN = re.compile(r"[\w.-]+", re.ASCII)
 
 
 class Closed(NamedTuple):
@@ -118,8 +121,11 @@ async def open_websocket(
     """Connect to the server at the base URL `url`, resuming after `last_id`.
 
     With `https://`, `tls` says whom to trust where that is not the system's choice. Raises OSError
-    where there is no connection within 10 s, and RequestError where the server refuses it.
+    where there is no connection within 10 s, RequestError where the server refuses it, and
+    InvalidTokenError for a token that no header can carry.
     """
+    if not _TOKEN.fullmatch(token):
+        raise InvalidTokenError("the token has a character outside base64url and '.'")
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     target = parts.path.rstrip("/") + "/v1/connect"
