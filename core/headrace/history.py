@@ -12,7 +12,7 @@ and a binary search per key.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import merge
 from operator import attrgetter
 
@@ -97,6 +97,25 @@ class History:
                 log.floor = log.evict().position
         while self.size_bytes > self._max_bytes:
             self._evict()
+
+    def entries(self) -> Iterable[tuple[Message, tuple[str, ...]]]:
+        """Return all that is remembered: each message with its keys, in order."""
+        return self._entries
+
+    def key_floors(self) -> dict[str, Position]:
+        """Return the floors of the keys that have lost entries to their own bound."""
+        return {key: log.floor for key, log in self._logs.items() if log.floor is not None}
+
+    def begin(self, floor: Position) -> None:
+        """Start an empty history at `floor`, as one that goes on from another process's."""
+        self.floor = self.latest = floor
+
+    def begin_keys(self, floors: Mapping[str, Position]) -> None:
+        """Give keys that have entries the floors they had in another process."""
+        for key, floor in floors.items():
+            log = self._logs.get(key)
+            if log is not None and (log.floor is None or log.floor < floor):
+                log.floor = floor
 
     def expire(self, now_ms: int) -> None:
         """Forget what is older than the greatest age; `now_ms` is the Unix time in milliseconds."""

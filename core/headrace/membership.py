@@ -4,7 +4,7 @@ A client is in a group once, however many ways lead there. The application's wor
 token's claim, until a token that was issued after that word claims the group again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -34,6 +34,12 @@ class Memberships:
         self._words.setdefault(client_id, {})[group] = _Word(joined=False, at=at)
         self._left.pop((client_id, group), None)
         self._left[client_id, group] = at
+
+    def words(self) -> Iterator[tuple[str, str, bool, float]]:
+        """Return all words: client ID, group, whether it joined, and when."""
+        for client_id, words in self._words.items():
+            for group, word in words.items():
+                yield client_id, group, word.joined, word.at
 
     def groups_of(
         self, client_id: str, claimed: Iterable[str], issued_at: float | None

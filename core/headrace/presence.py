@@ -8,7 +8,7 @@ The grace bridges a reload of the page, a lost connection and the pause between 
 Times are arguments: `now` in seconds of the monotonic clock, `unix` in seconds since the epoch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 
@@ -29,7 +29,7 @@ class Presence:
         self._grace_s = grace_s
         self._tell = tell
         self._since: dict[str, float] = {}
-        self._leaving: dict[str, float] = {}  # when each one's grace ends, in that order
+        self._leaving: dict[str, float] = {}  # when each one's grace ends
 
     def __len__(self) -> int:
         return len(self._since)
@@ -37,6 +37,15 @@ class Presence:
     def since(self, client_id: str) -> float | None:
         """Return since when (Unix time) the client has been there; None where it is not."""
         return self._since.get(client_id)
+
+    def clients(self) -> dict[str, float]:
+        """Return since when each client has been there."""
+        return dict(self._since)
+
+    def expect(self, clients: Mapping[str, float], until: float) -> None:
+        """Take up clients that another process knew, since when; `until` they may come back."""
+        self._since.update(clients)
+        self._leaving.update(dict.fromkeys(clients, until + self._grace_s))
 
     def came(self, client_id: str, unix: float) -> None:
         """Take note of a client's first session."""
@@ -51,11 +60,9 @@ class Presence:
 
     def expire(self, now: float) -> None:
         """Tell of the clients whose grace is over; to be called several times a second."""
-        while self._leaving:
-            client_id, ends_at = next(iter(self._leaving.items()))
-            if ends_at > now:
-                break
-            self._end(client_id)
+        for client_id, ends_at in list(self._leaving.items()):
+            if ends_at <= now:
+                self._end(client_id)
 
     def end_all(self) -> None:
         """Tell of everybody's going: the process ends and nobody will watch them."""

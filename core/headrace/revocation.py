@@ -27,6 +27,10 @@ class Revocations:
         self._moments.pop(client_id, None)  # so that the order stays that of the moments
         self._moments[client_id] = at
 
+    def moments(self) -> dict[str, float]:
+        """Return the moment of each client that has one, the oldest first."""
+        return dict(self._moments)
+
     def check(self, claims: Claims) -> None:
         """Raise RevokedTokenError where the claims are from a revoked token."""
         at = self._moments.get(claims.sub)

@@ -5,7 +5,7 @@ looked up here. What is remembered of a client without a session is here as well
 one left off.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.entries import Entry
@@ -103,8 +103,19 @@ class Roster:
         if channel.sessions:
             return True
         del self.channels[client_id]
-        self._left[client_id] = _Left(session.position, channel.newest_pos, forget_at)
+        self.remember(client_id, session.position, channel.newest_pos, forget_at)
         return False
+
+    def left(self) -> Iterator[tuple[str, Position, Position]]:
+        """Return who has left lately, where it left off, and its tokens' newest `pos`."""
+        for client_id, left in self._left.items():
+            yield client_id, left.position, left.newest_pos
+
+    def remember(
+        self, client_id: str, position: Position, newest_pos: Position, forget_at: float
+    ) -> None:
+        """Remember until `forget_at` (monotonic) where a client's last session left off."""
+        self._left[client_id] = _Left(position, newest_pos, forget_at)
 
     def regroup(self, session: Session) -> None:
         """Bring a session into the groups it belongs to now, and out of all others."""

@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_s: float = 30.0
     presence_grace_s: float = 2.0
     write_timeout_s: float = 60.0
+    state_dir: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
 

@@ -1,11 +1,45 @@
 """The listening sockets: their options, which every accepted connection inherits, and TLS."""
 
+import asyncio
 import resource
 import socket
 import ssl
 
 from headrace import limits
 from headrace.errors import ConfigError
+
+
+async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
+    """Return a bound socket for each address of `host`, on one port; ConfigError if none can be.
+
+    A port of 0 means any that is free. A `shared` port may be bound by another process as well
+    (SO_REUSEPORT), which is what a successor does.
+    """
+    loop = asyncio.get_running_loop()
+    sockets: list[socket.socket] = []
+    try:
+        infos = await loop.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in dict.fromkeys(infos):
+            each = socket.socket(family, kind, protocol)
+            sockets.append(each)
+            each.setblocking(False)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:  # or it would take the port of IPv4 as well
+                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            each.bind((address[0], port, *address[2:]))
+            port = each.getsockname()[1]
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        raise ConfigError(
+            f"cannot listen on host {host}, port {port}: {error.strerror or error}; choose another"
+            " with --host and --port"
+        ) from None
+    return sockets
 
 
 def set_options(listener: socket.socket, *, write_timeout_s: float) -> None:

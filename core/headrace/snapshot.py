@@ -1,0 +1,102 @@
+"""All that a hub must remember across a planned restart, as one value.
+
+Sessions are not in it: they have been closed by then, and their clients come back with their last
+ids. Clients that were present are taken up as being about to come back.
+"""
+
+import msgspec
+
+from headrace.hub import Hub
+from headrace.membership import Memberships
+from headrace.message import Message
+from headrace.position import parse_position
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One message of the history and its keys."""
+
+    id: str
+    data: str
+    group: str | None
+    keys: tuple[str, ...]
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """What the application has said of one client and one group, and when (Unix time)."""
+
+    client_id: str
+    group: str
+    joined: bool
+    at: float
+
+
+class LeftOff(msgspec.Struct, frozen=True, array_like=True):
+    """Where a client's last session left off, and the newest `pos` it has started from."""
+
+    client_id: str
+    position: str
+    newest_pos: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a hub without sessions; ids in their wire form, times in Unix seconds."""
+
+    floor: str
+    latest: str
+    entries: list[HistoryEntry]
+    key_floors: dict[str, str]
+    words: list[Word]
+    revocations: dict[str, float]
+    present: dict[str, float]
+    left: list[LeftOff]
+
+
+def take(hub: Hub) -> Snapshot:
+    """Return what `hub` must remember."""
+    history = hub.history
+    return Snapshot(
+        floor=str(history.floor),
+        latest=str(history.latest),
+        entries=[
+            HistoryEntry(str(message.position), message.data, message.group, keys)
+            for message, keys in history.entries()
+        ],
+        key_floors={key: str(floor) for key, floor in history.key_floors().items()},
+        words=[Word(*word) for word in hub.roster.memberships.words()],
+        revocations=hub.revocations.moments(),
+        present=hub.presence.clients(),
+        left=[
+            LeftOff(client_id, str(position), str(newest_pos))
+            for client_id, position, newest_pos in hub.roster.left()
+        ],
+    )
+
+
+def restore(hub: Hub, snapshot: Snapshot, *, return_s: float) -> None:
+    """Have `hub`, which has done nothing yet, go on from `snapshot`.
+
+    Clients that were present have `return_s` seconds, and the usual grace, to come back before
+    they count as gone. RequestError for an id that is none.
+    """
+    history = hub.history
+    history.begin(parse_position(snapshot.floor))
+    for entry in snapshot.entries:
+        message = Message(parse_position(entry.id), entry.data, entry.group)
+        history.append(message, entry.keys)
+    history.begin_keys({key: parse_position(at) for key, at in snapshot.key_floors.items()})
+    history.latest = parse_position(snapshot.latest)
+    now = hub.clocks.monotonic()
+    _restore_words(hub.roster.memberships, snapshot.words)
+    for client_id, at in snapshot.revocations.items():
+        hub.revocations.revoke(client_id, at)
+    hub.presence.expect(snapshot.present, now + return_s)
+    forget_at = now + hub.settings.history_max_age_s
+    for left in snapshot.left:
+        position, newest_pos = parse_position(left.position), parse_position(left.newest_pos)
+        hub.roster.remember(left.client_id, position, newest_pos, forget_at)
+
+
+def _restore_words(memberships: Memberships, words: list[Word]) -> None:
+    for word in words:
+        say = memberships.join if word.joined else memberships.leave
+        say(word.client_id, word.group, word.at)
