@@ -5,6 +5,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.fakes import NaiveHistory
 
 from headrace import limits
 from headrace.history import EVERYONE, History, channel_key, group_key
@@ -35,65 +36,6 @@ def key_bound(monkeypatch: pytest.MonkeyPatch) -> int:
     return 4
 
 
-class NaiveHistory:
-    """Remembers everything, and beside it what a history may still have."""
-
-    def __init__(self, max_bytes: int, max_age_s: float, key_max_messages: int) -> None:
-        self.everything: list[tuple[Message, tuple[str, ...]]] = []
-        self.first_kept = 0
-        self.floor = self.latest = START
-        self.max_bytes, self.max_age_s = max_bytes, max_age_s
-        self.key_max_messages = key_max_messages
-
-    def append(self, sent: Message, keys: tuple[str, ...]) -> None:
-        self.everything.append((sent, keys))
-        self.latest = sent.position
-        while self.size_bytes > self.max_bytes:
-            self.evict()
-
-    def expire(self, now_ms: int) -> None:
-        while (kept := self.kept) and now_ms - kept[0][0].position.ms > self.max_age_s * 1000:
-            self.evict()
-
-    def evict(self) -> None:
-        self.floor = self.everything[self.first_kept][0].position
-        self.first_kept += 1
-
-    @property
-    def kept(self) -> list[tuple[Message, tuple[str, ...]]]:
-        return self.everything[self.first_kept :]
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(
-            sent.size_bytes + ENTRY + limits.HISTORY_KEY_BYTES * (len(keys) - 1)
-            for sent, keys in self.kept
-        )
-
-    def share(self, key: str) -> list[Message]:
-        """What is left of one key: its newest."""
-        of_key = [sent for sent, keys in self.everything if key in keys]
-        kept = [sent for sent, _ in self.kept]
-        return [sent for sent in of_key[-self.key_max_messages :] if sent in kept]
-
-    def since(self, keys: list[str], after: Position) -> list[Message]:
-        shares = [self.share(key) for key in keys]
-        return [
-            sent
-            for sent, _ in self.kept
-            if sent.position > after and any(sent in share for share in shares)
-        ]
-
-    def lost(self, keys: list[str], after: Position) -> bool:
-        """Tell whether `since` would leave out anything that any of the keys had."""
-        return any(
-            sent.position > after and sent not in self.share(key)
-            for key in keys
-            for sent, sent_keys in self.everything
-            if key in sent_keys
-        )
-
-
 appends = st.tuples(
     st.just("append"),
     st.integers(0, 3),  # milliseconds since the last
@@ -118,7 +60,7 @@ def test_it_gives_what_a_naive_history_gives(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 5)
         history = History(START, max_bytes=max_bytes, max_age_s=max_age_s)
-        naive = NaiveHistory(max_bytes, max_age_s, 5)
+        naive = NaiveHistory(START, max_bytes, max_age_s, 5)
         place = START
         for what, delay_ms, size_bytes, keys in steps:
             if what == "append":
