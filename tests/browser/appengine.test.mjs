@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ask, launchBrowser, openPage, startServer, tokenFor } from "./harness.mjs";
+import { ask, openPage, startBoth, stopBoth, tokenFor } from "./harness.mjs";
 import { startSite } from "./site.mjs";
 
 let site;
@@ -13,14 +13,13 @@ let page;
 before(async () => {
   site = await startSite();
   const env = { HEADRACE_ALLOWED_ORIGINS: site.url };
-  [server, browser] = await Promise.all([startServer({ env }), launchBrowser()]);
+  ({ server, browser } = await startBoth({ env }));
   site.use(server.url);
   page = await openPage(browser);
 });
 
 after(async () => {
-  await browser?.close();
-  await server?.stop();
+  await stopBoth(server, browser);
   await site?.stop();
 });
 

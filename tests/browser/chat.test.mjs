@@ -2,20 +2,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launchBrowser, startServer } from "./harness.mjs";
+import { startBoth, stopBoth } from "./harness.mjs";
 import { connected, enter, heard, say, transcript } from "./room.mjs";
 
 let server;
 let browser;
 
 before(async () => {
-  [server, browser] = await Promise.all([startServer(), launchBrowser()]);
+  ({ server, browser } = await startBoth());
 });
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+after(() => stopBoth(server, browser));
 
 test("a line written in one tab appears in the other, and the other way round", async () => {
   const ada = await enter(browser, server.url, "Ada");
@@ -28,7 +25,14 @@ test("a line written in one tab appears in the other, and the other way round", 
   const unicode = "Grüße, 你好, שלום, 👩🏽‍🚀🇺🇳, e\u0301, \u{1d11e}";
   await say(ben, unicode);
   await heard(ada, unicode);
-  assert.match(await ben.locator(".receipt").textContent(), /^delivered to \d+ pages in [\d.]+ m?s$/);
+  await ben.getByText(/^delivered to 2 pages in [\d.]+ m?s$/).waitFor();
+
+  const frames = ada.getByLabel("Frames");
+  await frames.getByText("POST /v1/messages, group demo").first().waitFor();
+  assert.match(
+    await frames.textContent(),
+    /message \d+-\d+, group demo\{"name":"Ada","text":"Hello from Ada"/,
+  );
 
   const markup = '<img src=x onerror="document.title=1"><b>&amp;</b>';
   await say(ada, markup);

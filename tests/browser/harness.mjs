@@ -93,6 +93,23 @@ async function firstUrl(output) {
   return new Promise(() => {}); // its end says more
 }
 
+/** A server and a browser, started at the same time; both or none. */
+export async function startBoth(options) {
+  const starts = await Promise.allSettled([startServer(options), launchBrowser()]);
+  const [server, browser] = starts.map(({ value }) => value);
+  const failed = starts.find(({ status }) => status === "rejected");
+  if (failed) {
+    await stopBoth(server, browser); // or it would keep the test's process alive
+    throw failed.reason;
+  }
+  return { server, browser };
+}
+
+export async function stopBoth(server, browser) {
+  await browser?.close();
+  await server?.stop();
+}
+
 /** What an application asks; the answer's JSON. */
 export async function ask(url, path, body) {
   const response = await fetch(url + path, {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, assertFits, launchBrowser, openPage, SCREENSHOTS, startServer } from "./harness.mjs";
+import { ask, assertFits, openPage, SCREENSHOTS, startBoth, stopBoth } from "./harness.mjs";
 import { enter, heard, say } from "./room.mjs";
 
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -14,13 +14,10 @@ let server;
 let browser;
 
 before(async () => {
-  [server, browser] = await Promise.all([startServer(), launchBrowser()]);
+  ({ server, browser } = await startBoth());
 });
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+after(() => stopBoth(server, browser));
 
 /** Take a picture in both colour schemes; nothing may be out of sight. */
 async function pictures(page, name) {

@@ -16,5 +16,13 @@ if (files.length === 0) {
   console.error(`no test file has ${wanted.join(" or ")} in its name`);
   process.exit(1);
 }
-const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files];
+// A page that never answers fails its test; Playwright's own limits are shorter.
+const TIMEOUT_MS = 120_000;
+const args = [
+  "--test",
+  `--test-timeout=${TIMEOUT_MS}`,
+  "--test-concurrency=1",
+  "--test-reporter=spec",
+  ...files,
+];
 process.exitCode = spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;

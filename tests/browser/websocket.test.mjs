@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ask, launchBrowser, openPage, startServer, tokenFor } from "./harness.mjs";
+import { ask, openPage, startBoth, stopBoth, tokenFor } from "./harness.mjs";
 
 const MESSAGE_MAX_BYTES = 32_768;
 
@@ -11,15 +11,12 @@ let browser;
 let page;
 
 before(async () => {
-  [server, browser] = await Promise.all([startServer(), launchBrowser()]);
+  ({ server, browser } = await startBoth());
   page = await openPage(browser);
   await page.goto(server.url);
 });
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+after(() => stopBoth(server, browser));
 
 /** Open `/v1/connect`; what it says is noted in `got`, its end in `ended`. */
 async function open(query, protocols) {
