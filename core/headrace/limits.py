@@ -96,6 +96,9 @@ CLIENT_MESSAGES_BURST = 200
 CLIENT_SENDS_MAX_COUNT = 64
 """Messages of one WebSocket that are being taken at a time; over it 429."""
 
+REQUESTS_PER_TICK = 16
+"""Pipelined requests of one connection that are answered before others have a turn."""
+
 POLL_WAIT_S = 25.0
 """How long a long poll waits for a message before it answers with none."""
 
@@ -137,3 +140,32 @@ TICK_S = 0.25
 
 GOODBYES_PER_S = 500
 """How fast a shutdown sends its clients away; `drain_s` bounds how long that may take."""
+
+NOTICES_MAX_COUNT = 100_000
+NOTICES_MAX_BYTES = 64 * 1024 * 1024
+"""Presence notices that wait for the application; over it the superseded ones go first."""
+
+NOTICE_BYTES = 512
+"""What a waiting notice costs beside its client ID, measured where it is its client's only one."""
+
+NOTICES_AT_A_TIME = 16
+"""Notices that are under way to the application together."""
+
+NOTICE_TIMEOUT_S = 10.0
+"""How long the application may take to answer a notice, or an update-message."""
+
+NOTICE_WAIT_FIRST_S = 0.25
+NOTICE_WAIT_MAX_S = 10.0
+"""The longest wait before a notice is tried again: after its first failure, and ever."""
+
+OUTAGE_CLIENTS = 3
+"""Clients whose notices fail in a row before the application is taken to be down."""
+
+PROBE_WAIT_MAX_S = 2.0
+"""How rarely, at most, an application that is down is tried."""
+
+NOTICES_DRAIN_S = 5.0
+"""How long a shutdown goes on telling the application who has gone."""
+
+MESSAGES_WAITING_MAX_BYTES = 16 * 1024 * 1024
+"""Update-messages that wait for the application's answers; over it 503."""

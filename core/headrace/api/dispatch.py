@@ -47,7 +47,7 @@ class Dispatcher:
         if route.access is Access.CLIENT:
             self._check_origin(request)
         elif route.access is Access.APPLICATION:
-            check_api_key(request, self.node.settings.api_key)
+            check_api_key(request, self.node.api_key)
         if route.body is not None or route.streams:
             _check_body_headers(request, _NDJSON if route.streams else _JSON)
         return match

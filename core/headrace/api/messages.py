@@ -68,4 +68,4 @@ async def take_message(node: Node, claims: Claims, asked: MessageRequest) -> Sen
     return None
 
 
-ROUTES = (Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest),)
+ROUTES = (Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest, asks=True),)

@@ -40,7 +40,8 @@ class Route(msgspec.Struct, frozen=True):
     `body` is the type of the JSON body, None for a route that takes none. Without a `handler` the
     connection itself becomes the answer (a WebSocket, an event stream), and the server does the
     rest. A handler that `waits` for something to happen is cancelled when the client goes; one
-    that `streams` gets its body as a `BodyStream` and may answer before that has ended.
+    that `streams` gets its body as a `BodyStream` and may answer before that has ended; one that
+    `asks` the application takes as long as that does.
     """
 
     method: str
@@ -50,6 +51,7 @@ class Route(msgspec.Struct, frozen=True):
     body: type[msgspec.Struct] | None = None
     waits: bool = False
     streams: bool = False
+    asks: bool = False
 
 
 class Match(NamedTuple):

@@ -3,16 +3,18 @@
 import secrets
 
 import click
+import msgspec
 
 from headrace import config, limits
 from headrace.cli.flags import CONFIGURATION, load, mint_token, settings_flags
+from headrace.settings import Settings
 
 
 @click.command(short_help="Run the server.", epilog=CONFIGURATION)
 @settings_flags(*config.FIELDS)
 @click.option("--demo", is_flag=True, help="Serve a chat room to try out; its URL is printed.")
 def serve(demo: bool, **flags: object) -> None:
-    """Run the server until it is told to stop (SIGINT or SIGTERM).
+    """Run the server until it is told to stop (SIGINT or SIGTERM); SIGHUP reads the keys again.
 
     With no secret and no API key it makes both, prints them, listens on a loopback address only,
     and serves the chat room of --demo.
@@ -20,7 +22,7 @@ def serve(demo: bool, **flags: object) -> None:
     # Late, so that the other commands start without it.
     from headrace.server import run_server
 
-    given = load(flags).settings
+    given = load(flags.copy()).settings
     demo = demo or not (given.secrets or given.api_key)
     settings, lines = config.complete(given, new_key=new_key)
     for line in lines:
@@ -31,7 +33,12 @@ def serve(demo: bool, **flags: object) -> None:
         if demo:
             click.echo(f"Open {url}/ in two tabs, and chat from one to the other.")
 
-    run_server(settings, announce, demo=demo)
+    def reload() -> Settings:
+        again = load(flags.copy()).settings
+        secrets, api_key = again.secrets or settings.secrets, again.api_key or settings.api_key
+        return msgspec.structs.replace(settings, secrets=secrets, api_key=api_key)
+
+    run_server(settings, announce, demo=demo, reload=reload)
 
 
 @click.command(short_help="Show the settings and where each came from.", epilog=CONFIGURATION)

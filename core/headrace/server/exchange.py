@@ -47,7 +47,8 @@ class StreamedExchange:
         answer = await self._server.dispatcher.answer(match, request, self.body)
         if isinstance(answer, Answer):
             return answer
-        self._transport.write(self._http.start_response(answer.status, answer.headers))
+        headers = (self._server.date, *answer.headers)
+        self._transport.write(self._http.start_response(answer.status, headers))
         pieces = answer.pieces
         assert isinstance(pieces, AsyncGenerator)
         async with contextlib.aclosing(pieces):

@@ -7,15 +7,17 @@ section 9.6).
 """
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from headrace import limits
 from headrace.api.answers import Answer
 from headrace.api.routes import CONNECT, EVENTS
-from headrace.api.routing import Match
-from headrace.api.streaming import BodyStream
+from headrace.api.routing import Match, Route
+from headrace.api.streaming import BodyStream, StreamedAnswer
 from headrace.errors import RequestError, TokenError
 from headrace.protocol.http import Body, EndOfRequest, Event, HttpConnection, Request, State
+from headrace.server.eager import rest
 from headrace.server.exchange import StreamedExchange
 from headrace.server.upgrade import open_event_stream, open_websocket
 from headrace.wheel import UNSET
@@ -46,6 +48,7 @@ class HttpProtocol(asyncio.Protocol):
         "_queued",
         "_request",
         "_server",
+        "_streak",
         "_task",
         "_transport",
         "tick",
@@ -67,6 +70,7 @@ class HttpProtocol(asyncio.Protocol):
         self._lingers = False
         self._paused = False  # the peer does not read its answers
         self._peer_ended = False
+        self._streak = 0  # requests answered without the loop having had a turn
 
     # --- the transport's callbacks -------------------------------------------------------------
 
@@ -163,6 +167,7 @@ class HttpProtocol(asyncio.Protocol):
             self._receive(b"")
 
     def _receive(self, data: bytes) -> None:
+        self._streak = 0
         was_idle = self._http.state is State.IDLE
         self._http.receive_data(data)
         if was_idle:  # a slow sender of a head has so long, however many pieces it comes in
@@ -239,10 +244,7 @@ class HttpProtocol(asyncio.Protocol):
             self._lingers = True
             self._server.forget(self)
         else:
-            if not match.route.waits:  # whoever waits must see the client go
-                self._transport.pause_reading()
-            work = self._answer(match, request, b"".join(self._body))
-            self._task = self._server.loop.create_task(work)
+            self._answer(match.route, match, request)
 
     async def _exchange_streams(self, exchange: StreamedExchange) -> None:
         assert self._match is not None
@@ -257,10 +259,27 @@ class HttpProtocol(asyncio.Protocol):
             self._rest()
         self._advance()
 
-    async def _answer(self, match: Match, request: Request, body: bytes) -> None:
-        answer = await self._server.dispatcher.answer(match, request, body)
+    def _answer(self, route: Route, match: Match, request: Request) -> None:
+        """Have the handler answer: at once, or in a task if it may wait or others have a turn."""
+        work = self._server.dispatcher.answer(match, request, b"".join(self._body))
+        self._streak += 1
+        if route.waits or route.asks or self._streak > limits.REQUESTS_PER_TICK:
+            self._task = self._server.loop.create_task(self._answer_later(work))
+        else:
+            try:
+                awaited = work.send(None)
+            except StopIteration as done:
+                self._respond(done.value)
+                return
+            self._task = self._server.loop.create_task(self._answer_later(rest(work, awaited)))
+        if not route.waits:  # whoever waits must see the client go
+            self._transport.pause_reading()
+
+    async def _answer_later(self, work: Coroutine[Any, Any, Answer | StreamedAnswer]) -> None:
+        answer = await work
         assert isinstance(answer, Answer)
         self._task = None
+        self._streak = 0
         if self._transport.is_closing():
             return
         self._respond(answer)
@@ -271,7 +290,8 @@ class HttpProtocol(asyncio.Protocol):
     def _respond(self, answer: Answer, *, close: bool = False) -> None:
         """Write an answer, and wait for the next request or close."""
         close = close or self._server.draining
-        data = self._http.respond(answer.status, answer.headers, answer.body, close=close)
+        headers = (self._server.date, *answer.headers)
+        data = self._http.respond(answer.status, headers, answer.body, close=close)
         self._transport.write(data)
         self._rest()
 

@@ -1,9 +1,11 @@
 """Run a server until a signal ends it."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 
+from headrace.errors import ConfigError
 from headrace.server.server import Server
 from headrace.settings import Settings
 
@@ -15,23 +17,49 @@ else:
     new_event_loop = uvloop.new_event_loop
 
 
-def run_server(settings: Settings, announce: Callable[[str], None], *, demo: bool = False) -> None:
+_log = logging.getLogger("headrace")
+
+
+def run_server(
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    demo: bool = False,
+    reload: Callable[[], Settings] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; then drain and return.
 
-    `announce` is called with the server's URL once it listens. ConfigError where a setting cannot
-    be used.
+    `announce` is called with the server's URL once it listens. On SIGHUP the secrets and the API
+    key become those that `reload` returns; where it raises ConfigError all stays as it was.
+    ConfigError where a setting cannot be used.
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(settings, announce, demo=demo))
+        runner.run(_serve(settings, announce, demo, reload))
 
 
-async def _serve(settings: Settings, announce: Callable[[str], None], *, demo: bool) -> None:
+async def _serve(
+    settings: Settings,
+    announce: Callable[[str], None],
+    demo: bool,
+    reload: Callable[[], Settings] | None,
+) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     server = Server(settings, demo=demo)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload_keys, server, reload)
     await server.start()
     announce(server.url)
     await stopped.wait()
     await server.stop()
+
+
+def _reload_keys(server: Server, reload: Callable[[], Settings]) -> None:
+    try:
+        server.node.use_keys(reload())
+    except ConfigError as error:
+        _log.error("the keys stay as they were: %s", error)
+    else:
+        _log.warning("the secrets and the API key were read again")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from email.utils import formatdate
 from typing import Any
 
 from headrace import limits
@@ -24,6 +25,10 @@ from headrace.snapshot import Snapshot, restore, take
 from headrace.wheel import TimerWheel
 
 _RETRY_AFTER = (("retry-after", str(limits.RETRY_AFTER_S)),)
+
+
+def _date(clocks: Clocks) -> tuple[str, str]:
+    return "date", formatdate(clocks.unix(), usegmt=True)
 
 
 class Server:
@@ -57,6 +62,7 @@ class Server:
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
         self.connections: set[HttpProtocol | StreamProtocol] = set()
         self.turned_away: set[HttpProtocol] = set()  # those that have still to read why
+        self.date = _date(self.clocks)  # a header of each answer (RFC 9110 section 6.6.1)
         self.draining = False
         self.port = settings.port
         self._max_connections = settings.max_connections or default_max_connections()
@@ -178,6 +184,7 @@ class Server:
         """Turn the wheel; one timer for all deadlines of the process."""
         now = self.clocks.monotonic()
         self.wheel.advance(now)
+        self.date = _date(self.clocks)
         self.hub.expire()
         self.node.message_buckets.expire(now)
         self._tick_timer = self.loop.call_later(limits.TICK_S, self._tick)

@@ -58,7 +58,7 @@ def open_event_stream(
     claims = claims_of(server.node, request)
     last_id = _last_id(request.header("last-event-id") or query_value(request, "last_id"))
     headers = server.dispatcher.with_cors(request, Answer(200, HEADERS)).headers
-    head = http.start_response(200, headers, until_close=True)
+    head = http.start_response(200, (server.date, *headers), until_close=True)
     if request.method == "HEAD":
         transport.write(head)
         transport.close()
