@@ -28,3 +28,6 @@ class Application(Protocol):
 
     async def receive(self, message: UpdateMessage) -> None:
         """Take an update-message; RequestError (503) where it cannot be taken now."""
+
+    async def aclose(self) -> None:
+        """Hand on what still waits, for a bounded time: the server ends."""

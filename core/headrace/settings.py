@@ -5,7 +5,9 @@ it itself. Every field is checked in `__post_init__`, so a `Settings` that exist
 """
 
 import math
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets: tuple[str, ...] = ()
     api_key: str | None = None
     allowed_origins: tuple[str, ...] = ()
+    app_url: str | None = None
     message_max_bytes: int = 32768
     client_id_max_bytes: int = 256
     ring_max_messages: int = 1024
@@ -56,6 +59,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 )
         if self.api_key == "":
             raise ConfigError("api_key is empty; leave it out or set one: `headrace keygen`")
+        if self.app_url is not None and not _is_base_url(self.app_url):
+            raise ConfigError(  # not shown: it may hold a password
+                "app_url is no base URL: it must be like https://app.example.com or"
+                " http://127.0.0.1:8000/base, in ASCII, without a query"
+            )
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             if value is None:
@@ -74,6 +82,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 given, missing = missing, given
             raise ConfigError(f"{given} is set but {missing} is not; TLS needs both")
 
+
+def _is_base_url(text: str) -> bool:
+    """Tell whether `text` is `http://` or `https://`, a host, perhaps a port and a path."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or the brackets of an IPv6 address are open
+        return False
+    return usable and _VISIBLE.fullmatch(text) is not None and not ("?" in text or "#" in text)
+
+
+_VISIBLE = re.compile(r"[!-~]+")
 
 _LOWEST: dict[str, float] = {
     "message_max_bytes": 1,

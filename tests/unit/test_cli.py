@@ -191,7 +191,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, bool]]:
     """What `serve` would have served."""
     calls: list[tuple[Settings, bool]] = []
 
-    def run_server(settings: Settings, announce: Any, *, demo: bool) -> None:
+    def run_server(settings: Settings, announce: Any, *, demo: bool, **_: object) -> None:
         calls.append((settings, demo))
         announce("http://127.0.0.1:1")
 

@@ -26,6 +26,8 @@ SAMPLES: dict[Any, tuple[str, str]] = {
 
 
 def sample_of(name: str) -> tuple[str, str]:
+    if name == "app_url":
+        return "http://app", '"http://app"'
     wanted = config.FIELDS[name].type
     if wanted in SAMPLES:
         return SAMPLES[wanted]

@@ -21,6 +21,7 @@ def serve(demo: bool, **flags: object) -> None:
     """
     # Late, so that the other commands start without it.
     from headrace.server import run_server
+    from headrace.webhooks import Webhooks
 
     given = load(flags.copy()).settings
     demo = demo or not (given.secrets or given.api_key)
@@ -33,12 +34,27 @@ def serve(demo: bool, **flags: object) -> None:
         if demo:
             click.echo(f"Open {url}/ in two tabs, and chat from one to the other.")
 
+    webhooks: list[Webhooks] = []
+
+    def application() -> Webhooks:
+        assert settings.app_url is not None
+        webhooks.append(Webhooks(settings.app_url, settings.secrets))
+        return webhooks[0]
+
     def reload() -> Settings:
         again = load(flags.copy()).settings
         secrets, api_key = again.secrets or settings.secrets, again.api_key or settings.api_key
+        for one in webhooks:
+            one.use_secrets(secrets)
         return msgspec.structs.replace(settings, secrets=secrets, api_key=api_key)
 
-    run_server(settings, announce, demo=demo, reload=reload)
+    run_server(
+        settings,
+        announce,
+        demo=demo,
+        application=application if settings.app_url is not None else None,
+        reload=reload,
+    )
 
 
 @click.command(short_help="Show the settings and where each came from.", epilog=CONFIGURATION)

@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Callable
 
+from headrace.application import Application
 from headrace.errors import ConfigError
 from headrace.server.server import Server
 from headrace.settings import Settings
@@ -25,29 +26,32 @@ def run_server(
     announce: Callable[[str], None],
     *,
     demo: bool = False,
+    application: Callable[[], Application] | None = None,
     reload: Callable[[], Settings] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then drain and return.
 
-    `announce` is called with the server's URL once it listens. On SIGHUP the secrets and the API
+    `announce` is called with the server's URL once it listens. `application` makes what is told
+    who comes and goes; it is called within the event loop. On SIGHUP the secrets and the API
     key become those that `reload` returns; where it raises ConfigError all stays as it was.
     ConfigError where a setting cannot be used.
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(settings, announce, demo, reload))
+        runner.run(_serve(settings, announce, demo, application, reload))
 
 
 async def _serve(
     settings: Settings,
     announce: Callable[[str], None],
     demo: bool,
+    application: Callable[[], Application] | None,
     reload: Callable[[], Settings] | None,
 ) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = Server(settings, demo=demo)
+    server = Server(settings, demo=demo, application=application() if application else None)
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload_keys, server, reload)
     await server.start()

@@ -167,11 +167,13 @@ class Server:
         await say_goodbye(self)
         self._stop_listening()
         await end_connections(self)
+        if self._state is None:
+            self.hub.presence.end_all()
+        if self.hub.application is not None:
+            await self.hub.application.aclose()
         if self._state is not None:
             self._state.save(take(self.hub))
             self._state.close()
-        else:
-            self.hub.presence.end_all()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
 
