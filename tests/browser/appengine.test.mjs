@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ask, openPage, startBoth, stopBoth, tokenFor } from "./harness.mjs";
+import { API_KEY, ask, openPage, startBoth, stopBoth, tokenFor } from "./harness.mjs";
 import { startSite } from "./site.mjs";
 
 let site;
@@ -159,6 +159,20 @@ test("a token that expires while connected: onerror with 401, then onclose", asy
   );
   assert.deepEqual(calls[2].event, { description: "Token+timed+out.", code: 401 });
   assert.deepEqual(calls[3], call("close", {}, CLOSED));
+});
+
+test("a channel that the application has closed: onerror with 401, then onclose", async () => {
+  await page.goto(site.url);
+  await page.evaluate((token) => listen(token), await tokenOf("oscar"));
+  await seen(1);
+  const response = await fetch(`${server.url}/v1/channels/oscar`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${API_KEY}` },
+  });
+  assert.ok(response.ok, `DELETE was answered with ${response.status}`);
+  const calls = await seen(3);
+  assert.deepEqual(calls[1].event, { description: "Token+revoked.", code: 401 });
+  assert.deepEqual(calls[2], call("close", {}, CLOSED));
 });
 
 test("it opens from the head, before there is a body", async () => {

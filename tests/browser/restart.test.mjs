@@ -14,9 +14,11 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** Failed requests are no fault while nobody answers. */
+/** Failed requests are no fault while the server shuts down (503) or nobody answers. */
 function faultsOf(page) {
-  return page.faults.filter((fault) => !/ERR_CONNECTION_REFUSED|WebSocket is closed before/.test(fault));
+  return page.faults.filter(
+    (fault) => !/ERR_CONNECTION_(REFUSED|RESET)|response code: 503|status of 503|closed before/.test(fault),
+  );
 }
 
 test("a restart: the page says that it reconnects, then that it is connected, and goes on", async (t) => {
