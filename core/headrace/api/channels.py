@@ -30,15 +30,7 @@ class ChannelAnswer(msgspec.Struct, frozen=True):
 async def create_channel(call: Call) -> Answer:
     """Mint a token that starts at the newest id, so that nothing sent from now on is lost."""
     asked: ChannelRequest = call.body
-    hub = call.node.hub
-    minted = call.node.signer.mint(
-        asked.client_id,
-        now=hub.revocations.not_revoked_at(asked.client_id, hub.clocks.unix()),
-        minutes=asked.duration_minutes,
-        groups=asked.groups,
-        send=asked.send,
-        pos=str(hub.history.latest),
-    )
+    minted = call.node.mint(asked.client_id, asked.duration_minutes, asked.groups, asked.send)
     return json_answer(ChannelAnswer(minted.token, asked.client_id, minted.expires_at))
 
 

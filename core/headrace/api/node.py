@@ -1,12 +1,14 @@
 """What the routes of one process share."""
 
+from collections.abc import Sequence
+
 from headrace import limits
 from headrace.api.idempotency import Once
 from headrace.bucket import Buckets
 from headrace.hub import Hub, Receipt
 from headrace.origins import OriginPolicy
 from headrace.settings import Settings
-from headrace.tokens import Claims, TokenSigner
+from headrace.tokens import Claims, MintedToken, TokenSigner
 
 
 class Node:
@@ -15,6 +17,7 @@ class Node:
     __slots__ = (
         "api_key",
         "demo",
+        "draining",
         "hub",
         "message_buckets",
         "origins",
@@ -29,6 +32,7 @@ class Node:
         self.settings = settings
         self.hub = hub
         self.demo = demo
+        self.draining = False  # set once the server goes, so that `/readyz` says it
         self.use_keys(settings)
         self.origins = OriginPolicy(settings.allowed_origins)
         self.started_at = hub.clocks.monotonic()
@@ -42,6 +46,26 @@ class Node:
             client_id_max_bytes=settings.client_id_max_bytes,
         )
         self.api_key = settings.api_key
+
+    def mint(
+        self,
+        client_id: str,
+        minutes: float = limits.TOKEN_DEFAULT_MINUTES,
+        groups: Sequence[str] = (),
+        send: Sequence[str] = (),
+    ) -> MintedToken:
+        """Return a token that starts at the newest id, so that nothing sent from now on is lost.
+
+        RequestError (400) for what cannot be in a token.
+        """
+        return self.signer.mint(
+            client_id,
+            now=self.hub.revocations.not_revoked_at(client_id, self.hub.clocks.unix()),
+            minutes=minutes,
+            groups=groups,
+            send=send,
+            pos=str(self.hub.history.latest),
+        )
 
     def verify(self, token: str) -> Claims:
         """Return a token's claims; TokenError says why it opens nothing."""

@@ -45,10 +45,10 @@ class HubBackend:
     def create_channel(self, client_id: str, minutes: int) -> str:
         """See `Backend`."""
         if self._is_own_thread():
-            return self._mint(client_id, minutes)
+            return self._node.mint(client_id, minutes).token
 
         async def mint() -> str:
-            return self._mint(client_id, minutes)
+            return self._node.mint(client_id, minutes).token
 
         return self._wait_for(mint)
 
@@ -71,17 +71,6 @@ class HubBackend:
     def recognises(self, token: str) -> bool:
         """See `Backend`."""
         return is_signed(self._node.signer, token, self._node.hub.clocks.unix())
-
-    def _mint(self, client_id: str, minutes: int) -> str:
-        """Return a token that starts at the newest id, as `POST /v1/channels` does."""
-        hub = self._node.hub
-        minted = self._node.signer.mint(
-            client_id,
-            now=hub.revocations.not_revoked_at(client_id, hub.clocks.unix()),
-            minutes=minutes,
-            pos=str(hub.history.latest),
-        )
-        return minted.token
 
     def _is_own_thread(self) -> bool:
         try:

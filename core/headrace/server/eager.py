@@ -20,14 +20,14 @@ async def rest(work: Coroutine[Any, Any, T], awaited: object) -> T:
 @types.coroutine
 def _rest(work: Coroutine[Any, Any, T], awaited: object) -> Generator[object, Any, T]:
     while True:
+        fault: BaseException | None = None
+        sent = None
         try:
             sent = yield awaited
         except BaseException as error:  # noqa: BLE001 - a cancellation too is the work's own affair
-            step, value = work.throw, error
-        else:
-            step, value = work.send, sent
+            fault = error
         try:
-            awaited = step(value)
+            awaited = work.send(sent) if fault is None else work.throw(fault)
         except StopIteration as done:
             result: T = done.value
             return result

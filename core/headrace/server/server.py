@@ -14,6 +14,7 @@ from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
 from headrace.errors import RequestError
 from headrace.hub import Clocks, Hub
+from headrace.server import running
 from headrace.server.admission import Admission
 from headrace.server.drain import end_connections, say_goodbye, spread_of
 from headrace.server.http import HttpProtocol
@@ -111,6 +112,7 @@ class Server:
             )
             self._listeners.append(listener)
         self._tick()
+        running.add(self)
 
     def _restore(self, saved: Snapshot | None) -> None:
         if saved is not None:
@@ -160,7 +162,8 @@ class Server:
         Requests that are being answered get their answer, and new ones 503. WebSockets are closed
         with 1012. With a `state_dir`, the history is written there last of all.
         """
-        self.draining = True
+        self.draining = self.node.draining = True
+        running.discard(self)
         if self._state is not None and self._state.has_successor():
             self._stop_listening()
             self._state.end_accepting()
