@@ -47,7 +47,11 @@ class Once(Generic[T]):
             done = await work()
         except BaseException as error:
             self._answers.pop(key, None)
-            fault = RequestError(503, "the first request with this idempotency_key has failed")
+            fault = RequestError(
+                503,
+                "the first request with this idempotency_key has failed; send it again",
+                (("retry-after", str(limits.RETRY_AFTER_S)),),
+            )
             answer.set_exception(error if isinstance(error, RequestError) else fault)
             answer.exception()  # those who wait get it; it is no leak if nobody does
             raise

@@ -1,9 +1,13 @@
-"""How the server does: `/healthz` for probes, `/v1/stats` for the application."""
+"""How the server does: `/healthz` and `/readyz` for probes, `/v1/stats` for the application."""
+
+from typing import Literal
 
 import msgspec
 
+from headrace import limits
 from headrace.api.answers import Answer, json_answer
 from headrace.api.routing import Access, Call, Route
+from headrace.errors import RequestError
 from headrace.version import __version__
 
 
@@ -42,12 +46,36 @@ async def stats(call: Call) -> Answer:
     )
 
 
+class Health(msgspec.Struct, frozen=True):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
 async def health(_call: Call) -> Answer:
     """Answer that the process runs its loop."""
-    return json_answer({"status": "ok"})
+    return json_answer(Health("ok"))
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """The process takes clients."""
+
+    status: Literal["ready"]
+
+
+async def ready(call: Call) -> Answer:
+    """Answer that clients may come; RequestError (503) once the server sends them away."""
+    if call.node.draining:
+        raise RequestError(
+            503,
+            "the server is shutting down; connect again",
+            (("retry-after", str(limits.RETRY_AFTER_S)),),
+        )
+    return json_answer(Readiness("ready"))
 
 
 ROUTES = (
     Route("GET", "/v1/stats", Access.APPLICATION, stats),
     Route("GET", "/healthz", Access.OPEN, health),
+    Route("GET", "/readyz", Access.OPEN, ready),
 )
