@@ -75,7 +75,12 @@ class StreamProtocol(asyncio.Protocol):
     # --- the transport's callbacks -------------------------------------------------------------
 
     def eof_received(self) -> bool:
-        """Let the transport close: nothing that we send would be answered."""
+        """Let the transport close: nothing that we send would be answered.
+
+        It closes once it has written what it holds, so the session must not wait for that.
+        """
+        self._detach()
+        self._set_closing_deadline()
         return False
 
     def pause_writing(self) -> None:

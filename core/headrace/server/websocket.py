@@ -89,8 +89,18 @@ class WebSocketProtocol(StreamProtocol):
             self._receive(self._reader.before_fault)
             self._detach()
             self.close(error.close_code, error.reason)
+            self._end()
         else:
             self._receive(events)
+
+    def _end(self) -> None:
+        """End our side, as nothing of the peer's is read any more (RFC 6455 section 7.1.7)."""
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()  # a close could destroy the close frame on its way
+        else:
+            self._transport.close()
 
     def _receive(self, events: Iterable[Event]) -> None:
         for event in events:
