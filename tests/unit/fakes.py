@@ -7,7 +7,7 @@ import msgspec
 
 from headrace import limits
 from headrace.backplane.local import LocalBackplane
-from headrace.entries import Entry
+from headrace.entries import AnyEntry, Entry
 from headrace.hub import Clocks, Hub, Receipt
 from headrace.message import Encodable, Form, Message, Notice, Run
 from headrace.position import Position
@@ -123,7 +123,7 @@ class HubBench:
     def send(self, *to: str, data: str) -> Receipt:
         return self.publish(Entry(data=data, to=to))
 
-    def publish(self, entry: Entry) -> Receipt:
+    def publish(self, entry: AnyEntry) -> Receipt:
         return run_now(self.hub.publish(entry))
 
     def attach(

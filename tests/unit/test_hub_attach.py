@@ -81,6 +81,19 @@ def test_a_reload_goes_on_where_the_last_session_left_off() -> None:
     assert reloaded.opened["recovered"] is None
 
 
+def test_a_tab_opened_after_a_reload_does_not_start_at_the_token_s_pos_again() -> None:
+    bench = HubBench()
+    pos = bench.hub.history.latest
+    bench.send("alice", data="1")
+    page, _ = bench.attach("alice", pos=pos)
+    bench.tick()
+    bench.hub.detach(page)
+    _, reloaded = bench.attach("alice", pos=pos)
+    _, tab = bench.attach("alice", pos=pos)
+    bench.tick()
+    assert reloaded.data == tab.data == []
+
+
 def test_a_reload_while_another_tab_is_open_is_live() -> None:
     bench = HubBench()
     bench.attach("alice")

@@ -5,39 +5,35 @@ exactly once and in order, except what a gap names exactly, or what lies before 
 `recovered: false`, or behind a close with 4008; and a close with 4008 must have been due.
 """
 
-from collections import deque
-from typing import Any, NamedTuple
-
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.unit.delivery_model import Left, Tab
 from tests.unit.fakes import (
     HubBench,
-    MemorySink,
     NaiveHistory,
     claims_of,
-    fields_of,
     messages_of,
 )
 
 from headrace import codes, limits
 from headrace import session as session_module
-from headrace.entries import Entry
+from headrace.entries import Entry, Join, Leave, Revoke
 from headrace.history import EVERYONE, channel_key, group_key
-from headrace.message import Encodable, Message, Notice
-from headrace.position import START, Position, PositionCounter, parse_position
+from headrace.message import Encodable, Message
+from headrace.position import START, Position, PositionCounter
 from headrace.ring import RingBounds
-from headrace.session import Session
+from headrace.session import State
 
-CLIENTS = ["a", "b", "c"]
+CLIENTS = ["a", "b"]
 GROUPS = ["g", "h"]
-KEY_MAX_MESSAGES = 6
+KEY_MAX_MESSAGES = 4
 HISTORY_MAX_AGE_S = 60.0
 
 entries = st.builds(
     lambda size, target: Entry(data="." * size, **target),
-    st.integers(0, 20),
+    st.sampled_from([0, 1, 1, 1, 2, 20]),
     st.one_of(
         st.lists(st.sampled_from(CLIENTS), min_size=1, max_size=4).map(
             lambda to: {"to": tuple(to)}
@@ -49,86 +45,7 @@ entries = st.builds(
 group_lists = st.lists(st.sampled_from(GROUPS), max_size=3).map(tuple)
 # What a sink's owner does when something is delivered, one thing each time.
 plans = st.lists(st.sampled_from(["pause", "detach", ""]) | entries, max_size=3)
-
-
-class Tab:
-    """One session: what it is owed by the model, and the check of all that it is given."""
-
-    def __init__(
-        self, client_id: str, groups: tuple[str, ...], order: int, bounds: RingBounds
-    ) -> None:
-        self.client_id = client_id
-        self.bounds = bounds
-        self.sink = MemorySink()
-        self.session: Session | None = None  # not before `attach` has returned
-        self.paused = False
-        self.plan: list[str | Entry] = []
-        self.replay: deque[Message] = deque()
-        self.live: deque[Message] = deque()
-        self.dropped: list[Message] = []
-        self.last = START  # the id that this client would resume at
-        self.opens: tuple[str, bool | None] | None = None  # the id and `recovered` to be announced
-        self.orders: dict[str, int] = {}  # by key of a group: when it came to it
-        self.subscribe(groups, order)
-
-    def subscribe(self, groups: tuple[str, ...], order: int) -> None:
-        group_keys = list(map(group_key, groups))
-        self.keys = [EVERYONE, channel_key(self.client_id), *group_keys]
-        self.orders = {key: self.orders.get(key, order) for key in group_keys}
-
-    @property
-    def opened(self) -> bool:
-        return self.opens is None
-
-    @property
-    def owed(self) -> int:
-        return len(self.replay) + len(self.live)
-
-    def push(self, message: Message, *, drop_oldest: bool) -> bool:
-        """Owe it the message; False where it is too slow to be owed any more."""
-        while self.live and (
-            len(self.live) == self.bounds.max_messages
-            or sum(m.size_bytes for m in self.live) + message.size_bytes > self.bounds.max_bytes
-        ):
-            if not drop_oldest:
-                return False
-            self.dropped.append(self.live.popleft())
-        self.live.append(message)
-        return True
-
-    def receive(self, what: Encodable) -> None:
-        if isinstance(what, Notice):
-            self.receive_notice(fields_of(what))
-        for message in messages_of(what):
-            assert self.opened, "open comes first"
-            assert self.replay or not self.dropped, "a gap is told before what follows it"
-            owed = (self.replay or self.live).popleft()
-            assert (message.position, message.data) == (owed.position, owed.data)
-            assert message.group == owed.group
-            assert message.position > self.last
-            self.last = message.position
-
-    def receive_notice(self, fields: dict[str, Any]) -> None:
-        if fields["type"] == "open":
-            assert (fields["id"], fields["recovered"]) == self.opens
-            self.opens = None
-            self.last = parse_position(fields["id"])
-            return
-        assert fields["type"] == "gap"
-        assert not self.replay
-        after, before = parse_position(fields["after"]), parse_position(fields["before"])
-        assert (after, before) == (self.last, self.live[0].position)
-        assert all(after < message.position < before for message in self.dropped)
-        assert self.dropped, "a gap names something that is missing"
-        self.dropped.clear()
-
-
-class Left(NamedTuple):
-    """Where a client that has no session left off."""
-
-    position: Position
-    newest_pos: Position
-    forget_at: float
+bursts = st.lists(entries, max_size=6)
 
 
 class DeliveryMachine(RuleBasedStateMachine):
@@ -136,7 +53,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @initialize(
         slow_consumer=st.sampled_from(["close", "drop-oldest"]),
-        bounds=st.builds(RingBounds, st.integers(1, 4), st.integers(5, 60)),
+        bounds=st.builds(RingBounds, st.integers(1, 4), st.sampled_from([3, 30, 1000])),
         history_max_bytes=st.sampled_from([0, 3000, 1 << 20]),
         sessions_per_client=st.integers(1, 3),
     )
@@ -170,6 +87,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.newest_pos: dict[str, Position] = {}
         self.token_pos: dict[str, Position] = {}
         self.seen: dict[str, Position] = {}
+        self.words: dict[tuple[str, str], bool] = {}  # who was put into a group, or taken out
         self.subscriptions = self.deliveries = self.slow_closed = self.dropped = 0
 
     def teardown(self) -> None:
@@ -195,6 +113,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert receipt == (position, len(audience) - len(slow))
         assert all(tab.sink.close_codes == [codes.TOO_SLOW] for tab in slow)
 
+    @rule(burst=bursts)
+    def publish_several(self, burst: list[Entry]) -> None:
+        for entry in burst:
+            self.publish(entry)
+
     def audience(self, entry: Entry) -> tuple[list[Tab], tuple[str, ...]]:
         """Those it is for, in the hub's order (which says who of a client's tabs goes last)."""
         if entry.group is not None:
@@ -210,16 +133,13 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     # --- coming ----------------------------------------------------------------------------
 
-    @rule(client_id=st.sampled_from(CLIENTS))
-    def create_channel(self, client_id: str) -> None:
-        self.token_pos[client_id] = self.history.latest
-
     @rule(
         client_id=st.sampled_from(CLIENTS),
         groups=group_lists,
         resume=st.sampled_from(["no", "no", "seen", "seen", "some", "old", "beyond"]),
         number=st.integers(0, 1000),
-        with_pos=st.booleans(),
+        token=st.sampled_from(["without pos", "the old one", "a new one"]),
+        meanwhile=bursts,
         plan=plans,
     )
     def attach(
@@ -228,12 +148,17 @@ class DeliveryMachine(RuleBasedStateMachine):
         groups: tuple[str, ...],
         resume: str,
         number: int,
-        with_pos: bool,
+        token: str,
+        meanwhile: list[Entry],
         plan: list[str | Entry],
     ) -> None:
+        if token == "a new one":
+            self.token_pos[client_id] = self.history.latest
+        self.publish_several(meanwhile)
         last_id = self.last_id(client_id, resume, number)
-        pos = self.token_pos.get(client_id) if with_pos else None
-        tab = Tab(client_id, groups, self.next_order(), self.bounds)
+        pos = None if token == "without pos" else self.token_pos.get(client_id)
+        member_of = self.groups_of(client_id, groups)
+        tab = Tab(client_id, member_of, groups, self.next_order(), self.bounds)
         start, recovered = self.starting_point(tab, last_id, pos or START)
         tab.replay.extend(self.history.since(tab.keys, start))
         tab.opens = (str(start if tab.replay else self.history.latest), recovered)
@@ -285,9 +210,33 @@ class DeliveryMachine(RuleBasedStateMachine):
     def renew(self, number: int, groups: tuple[str, ...]) -> None:
         tab = self.tab(number)
         assert tab.session
-        tab.subscribe(groups, self.next_order())
+        tab.claimed = groups
+        tab.subscribe(self.groups_of(tab.client_id, groups), self.next_order())
         tab.opens = (str(tab.last if tab.owed else self.history.latest), None)
         self.hub.renew(tab.session, claims_of(tab.client_id, groups=groups))
+
+    @rule(client_id=st.sampled_from(CLIENTS), group=st.sampled_from(GROUPS), joined=st.booleans())
+    def change_membership(self, client_id: str, group: str, joined: bool) -> None:
+        self.words[client_id, group] = joined
+        for tab in self.having(channel_key(client_id)):
+            tab.subscribe(self.groups_of(client_id, tab.claimed), self.next_order())
+        at = self.bench.clock.unix_s
+        word = Join(client_id, group, at) if joined else Leave(client_id, group, at)
+        position = self.positions.next(int(at * 1000))
+        assert self.bench.publish(word) == (position, 0)
+
+    def groups_of(self, client_id: str, claimed: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the client's groups: the application's word stands above the token's."""
+        return tuple(g for g in GROUPS if self.words.get((client_id, g), g in claimed))
+
+    @rule(client_id=st.sampled_from(CLIENTS))
+    def revoke(self, client_id: str) -> None:
+        at = self.bench.clock.unix_s
+        before = self.having(channel_key(client_id))
+        position = self.positions.next(int(at * 1000))
+        assert self.bench.publish(Revoke(client_id, at)) == (position, 0)
+        assert all(tab.sink.closes for tab in before)
+        assert not self.having(channel_key(client_id))
 
     def tab(self, number: int) -> Tab:
         return self.tabs[number % len(self.tabs)]
@@ -353,10 +302,21 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 100))
     @precondition(lambda self: self.tabs)
     def resume(self, number: int) -> None:
-        tab = self.tab(number)
+        self.resume_tab(self.tab(number))
+
+    def resume_tab(self, tab: Tab) -> None:
         assert tab.session
         tab.paused = False
         self.hub.resume(tab.session)
+
+    @rule(number=st.integers(0, 100), burst=bursts)
+    @precondition(lambda self: self.tabs)
+    def is_slow_for_a_while(self, number: int, burst: list[Entry]) -> None:
+        tab = self.tab(number)
+        self.pause_tab(tab)
+        self.publish_several(burst)
+        if tab in self.tabs:
+            self.resume_tab(tab)
 
     @rule(number=st.integers(0, 100))
     @precondition(lambda self: self.tabs)
@@ -422,7 +382,16 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert (tab.session.backlog, tab.session.position) == (tab.owed, tab.last)
         assert (hub.history.floor, hub.history.latest) == (self.history.floor, self.history.latest)
         assert hub.history.size_bytes == self.history.size_bytes
+
+    @invariant()
+    def whoever_is_owed_something_and_takes_it_gets_it_at_the_tick_s_end(self) -> None:
         assert len(self.bench.scheduled) <= 1
+        for tab in self.tabs:
+            assert tab.session
+            assert (tab.session.state is State.PAUSED) == tab.paused
+            if tab.owed and not tab.paused:
+                assert tab.session.state is State.QUEUED
+                assert self.bench.scheduled
 
     @invariant()
     def the_counters_count(self) -> None:
@@ -433,4 +402,4 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 
 TestDelivery = DeliveryMachine.TestCase
-TestDelivery.settings = hypothesis_settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestDelivery.settings = hypothesis_settings(max_examples=200, stateful_step_count=50, deadline=None)
