@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from email.utils import formatdate
 from typing import Any
 
@@ -10,9 +10,10 @@ from headrace import limits
 from headrace.api.dispatch import Dispatcher
 from headrace.api.node import Node
 from headrace.api.routes import routes_of
+from headrace.api.routing import Route
 from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
-from headrace.errors import RequestError
+from headrace.errors import ConfigError, RequestError
 from headrace.hub import Clocks, Hub
 from headrace.server import running
 from headrace.server.admission import Admission
@@ -32,6 +33,20 @@ def _date(clocks: Clocks) -> tuple[str, str]:
     return "date", formatdate(clocks.unix(), usegmt=True)
 
 
+def _together(own: tuple[Route, ...], further: Iterable[Route]) -> tuple[Route, ...]:
+    """Return all routes; ConfigError for one of `further` that has no handler or no path left."""
+    taken = {(route.method, route.path) for route in own}
+    further = tuple(further)
+    for route in further:
+        named = route.method, route.path
+        if route.handler is None or not route.path.startswith("/"):
+            raise ConfigError(f"the route {named} needs a handler, and a path that begins with /")
+        if named in taken:
+            raise ConfigError(f"the route {named} is there already; take another path")
+        taken.add(named)
+    return own + further
+
+
 class Server:
     """Serves one hub on one address.
 
@@ -44,12 +59,18 @@ class Server:
     """
 
     def __init__(
-        self, settings: Settings, *, demo: bool = False, application: Application | None = None
+        self,
+        settings: Settings,
+        *,
+        demo: bool = False,
+        application: Application | None = None,
+        routes: Iterable[Route] = (),
     ) -> None:
-        """ConfigError where a setting cannot be used.
+        """ConfigError where a setting or a route cannot be used.
 
         `demo` opens the chat room at `/`. `application` is told who comes and goes, and gets the
-        update-messages that no token allows to relay.
+        update-messages that no token allows to relay. `routes` are the application's own pages
+        and requests, each with a `handler`, at paths that Headrace does not use itself.
         """
         self.loop = asyncio.get_running_loop()
         self.settings = settings
@@ -58,7 +79,7 @@ class Server:
         self.hub.backplane = LocalBackplane(self.hub)
         self.hub.application = application
         self.node = Node(settings, self.hub, demo=demo)
-        self.dispatcher = Dispatcher(self.node, routes_of(self.node))
+        self.dispatcher = Dispatcher(self.node, _together(routes_of(self.node), routes))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
         self.connections: set[HttpProtocol | StreamProtocol] = set()
