@@ -1,0 +1,189 @@
+"""TLS: wss and https, what is too old, and files that do not fit."""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import trustme
+from tests.server.conftest import Serve
+from tests.server.kit import API_KEY, Site, mint, open_site, opened, recv, run
+from tests.server.wire import request, wire
+from websockets.exceptions import ConnectionClosed
+
+from headrace import limits
+from headrace.errors import ConfigError
+
+
+class Files(NamedTuple):
+    """PEM files of a certificate for 127.0.0.1, and a client's context that trusts it."""
+
+    certificate: str
+    key: str
+    authority: str
+    context: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    directory = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    names = [str(directory / name) for name in ("certificate.pem", "key.pem", "authority.pem")]
+    issued.cert_chain_pems[0].write_to_path(names[0])
+    issued.private_key_pem.write_to_path(names[1])
+    authority.cert_pem.write_to_path(names[2])
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return Files(names[0], names[1], names[2], context)
+
+
+@pytest.fixture
+async def site(serve: Serve, files: Files) -> Site:
+    return await serve(tls_cert=files.certificate, tls_key=files.key)
+
+
+async def send(site: Site, files: Files, data: str) -> int:
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    body = {"to": "alice", "data": data}
+    async with site.http.post(
+        f"{site.url}/v1/send", json=body, headers=headers, ssl=files.context
+    ) as answer:
+        assert answer.status == 200
+        sessions: int = (await answer.json())["sessions"]
+        return sessions
+
+
+async def test_wss_and_https(site: Site, files: Files) -> None:
+    assert site.url == f"https://127.0.0.1:{site.port}"
+    async with (
+        site.connect(mint(), ssl=files.context) as client,
+        site.http.ws_connect(f"{site.ws_url}/v1/connect?token={mint()}", ssl=files.context) as bare,
+    ):
+        await opened(client)
+        for data in ("žluť", "", "x" * 32768):
+            assert await send(site, files, data) == 2
+            assert (await recv(client))["data"] == data
+            assert await bare.receive_str() == data
+
+
+async def test_many_messages_over_tls_come_whole_and_in_order(site: Site, files: Files) -> None:
+    async with site.connect(mint(), ssl=files.context) as client:
+        await opened(client)
+        for number in range(20):
+            await send(site, files, f"{number} {'x' * 32_000}")
+        assert [int((await recv(client))["data"].split()[0]) for _ in range(20)] == [*range(20)]
+
+
+async def test_curl_speaks_tls_1_2_and_1_3(site: Site, files: Files) -> None:
+    for version in ("--tls-max=1.2", "--tlsv1.3"):
+        option = version.split("=")
+        finished = await run(
+            "curl", "--silent", "--cacert", files.authority, *option, f"{site.url}/healthz"
+        )
+        assert finished.stdout == '{"status":"ok"}'
+
+
+def client_hello(version: bytes) -> bytes:
+    """A ClientHello (RFC 4346 section 7.4.1.2) with a suite that old versions have too."""
+    hello = version + bytes(32) + b"\x00" + b"\x00\x04\xc0\x14\x00\x35" + b"\x01\x00"
+    handshake = b"\x01" + len(hello).to_bytes(3, "big") + hello
+    return b"\x16\x03\x01" + len(handshake).to_bytes(2, "big") + handshake
+
+
+@pytest.mark.parametrize("version", [b"\x03\x01", b"\x03\x02"], ids=["1.0", "1.1"])
+async def test_older_versions_are_refused(site: Site, version: bytes) -> None:
+    async with wire(site.port) as client:
+        await client.write(client_hello(version))
+        alert = await client.read_to_end()
+        # Neither loop sends the alert of a handshake that failed; what counts is no ServerHello.
+        assert alert == b""
+
+
+async def test_plain_http_on_a_tls_port_disturbs_nobody(
+    site: Site, files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with wire(site.port) as plain, wire(site.port) as silent:
+        await plain.write(request("GET", "/healthz"))
+        await plain.read_until_cut()
+        silent.close()
+        assert await send(site, files, "x") == 0
+    assert not caplog.records
+
+
+async def test_closes_and_faults_over_tls(
+    site: Site, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "CLOSE_TIMEOUT_S", 60)
+    async with asyncio.timeout(20):
+        async with site.connect("nonsense", ssl=files.context) as client:
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+            assert client.close_code == 4001
+        async with site.connect(mint(), ssl=files.context) as client:
+            await opened(client)
+            await client.send(b"binary")
+            with pytest.raises(ConnectionClosed):
+                await client.recv()
+            assert client.close_code == 1003
+        async with site.connect(mint(), ssl=files.context) as client:
+            await opened(client)
+            await client.close(4000)
+            assert client.close_code == 4000
+        async with site.http.get(f"{site.url}/nothing", ssl=files.context) as answer:
+            assert answer.status == 404
+        async with site.http.get(
+            f"{site.url}/healthz", ssl=files.context, headers={"connection": "close"}
+        ) as answer:
+            assert answer.status == 200
+        async with site.http.post(
+            f"{site.url}/v1/send", ssl=files.context, json={"data": "x" * 100_000}
+        ) as answer:
+            assert answer.status == 401
+        async with site.connect(mint(), ssl=files.context) as client:
+            await opened(client)
+            await site.http.close()
+            await site.server.stop()
+            assert (await recv(client))["type"] == "reconnect"
+            await client.wait_closed()
+            assert client.close_code == 1012
+    assert not caplog.records
+
+
+async def test_a_tls_client_that_does_not_read_is_closed_and_cut(
+    serve: Serve, files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = await serve(tls_cert=files.certificate, tls_key=files.key, ring_max_messages=8)
+    async with site.connect(mint(), ssl=files.context, max_queue=1, close_timeout=0.1) as client:
+        await opened(client)
+        client.transport.pause_reading()
+        while await send(site, files, "x" * 32_000):
+            pass
+        await site.connections_end(left=1)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("broken", ["no file", "no PEM", "another key", "no key"])
+async def test_files_that_cannot_be_used(files: Files, tmp_path: Path, broken: str) -> None:
+    certificate, key = files.certificate, files.key
+    if broken == "no file":
+        certificate = str(tmp_path / "missing.pem")
+    elif broken == "no PEM":
+        certificate = key = __file__
+    elif broken == "another key":
+        key = str(tmp_path / "other.pem")
+        trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path(key)
+    else:
+        key = certificate
+    with pytest.raises(ConfigError) as caught:
+        async with open_site(tls_cert=certificate, tls_key=key):
+            pass
+    for text in ("tls_cert", "tls_key", certificate, key, "PEM"):
+        assert text in str(caught.value)
+
+
+async def test_an_address_that_is_taken(site: Site) -> None:
+    with pytest.raises(ConfigError, match=f"port {site.port}"):
+        async with open_site(port=site.port):
+            pass
