@@ -45,13 +45,17 @@ class Admission:
     def _next_tick(self) -> None:
         self._scheduled = False
         self._spent_s = 0.0
-        while self._waiting and self._spent_s < self._budget_s:
-            self._run(self._waiting.popleft())
-        if self._waiting:
-            self._scheduled = True
-            self._schedule(self._next_tick)
+        try:
+            while self._waiting and self._spent_s < self._budget_s:
+                self._run(self._waiting.popleft())
+        finally:  # a piece that raises holds nobody up
+            if self._waiting:
+                self._scheduled = True
+                self._schedule(self._next_tick)
 
     def _run(self, work: Callable[[], None]) -> None:
         started = self._monotonic()
-        work()
-        self._spent_s += self._monotonic() - started
+        try:
+            work()
+        finally:
+            self._spent_s += self._monotonic() - started
