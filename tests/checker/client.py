@@ -1,0 +1,94 @@
+"""What the clients of all transports have in common: they come back until they are told to stop."""
+
+import asyncio
+from random import Random
+
+from tests.checker.ids import parse_id
+from tests.checker.journal import Journal
+from tests.checker.process import PING_INTERVAL_S
+from tests.checker.sending import END_KEY
+
+OPEN_TIMEOUT_S = 3.0
+"""From connecting to the first word of the server."""
+
+SILENCE_S = 2.5 * PING_INTERVAL_S
+"""So long without a word makes a line count as dead."""
+
+_BACKOFF_MAX_S = 0.3
+
+
+class LineError(Exception):
+    """The connection is over, or is no use any more."""
+
+
+class Client:
+    """One client over one transport; `finished` is set when it has the last message of the run."""
+
+    transport: str
+
+    def __init__(self, client_id: str, token: str, pos: str, port: int, random: Random) -> None:
+        """`port` is that of the client's gate; `pos` is the token's claim."""
+        self.journal = Journal(client_id, self.transport, parse_id(pos))
+        self.finished = asyncio.Event()
+        self._token = token
+        self._port = port
+        self._random = random
+        self._connections = 0
+
+    async def run(self) -> None:
+        """Connect, listen, come back; until cancelled."""
+        journal = self.journal
+        while True:
+            # Without an id only the very first time: an `open` may have been lost on its way,
+            # and with it what followed.
+            last_id = journal.last_id if self._connections or journal.opened else None
+            self._connections += 1
+            journal.counts["connections"] += 1
+            try:
+                await self._listen(last_id)
+                journal.note("the connection ended")
+            except (LineError, OSError, EOFError, TimeoutError) as error:
+                journal.note(f"the connection was lost: {type(error).__name__} {error}")
+            except ValueError as error:
+                journal.violate("protocol", f"it said what has no meaning: {error}")
+            await asyncio.sleep(self._random.uniform(0, _BACKOFF_MAX_S))
+
+    async def hang_up(self) -> None:
+        """End the connection in the regular way, if there is one."""
+        raise NotImplementedError
+
+    async def _listen(self, last_id: str | None) -> None:
+        """Connect once, and take what comes until the connection ends."""
+        raise NotImplementedError
+
+    def _take(self, id_field: object, data: object, group: object) -> None:
+        """Take a message of any transport."""
+        if not isinstance(data, str) or not (group is None or isinstance(group, str)):
+            raise ValueError(f"a message with data {data!r} and group {group!r}")
+        if self.journal.message(id_field, data, group) == END_KEY:
+            self.finished.set()
+
+    def _take_notice(self, notice: dict[str, object], *, resumed: bool) -> None:
+        """Take what is said about the connection itself."""
+        kind = notice.get("type")
+        if kind == "open":
+            self.journal.open(notice.get("id"), notice.get("recovered"), resumed=resumed)
+            if notice.get("client_id") != self.journal.client_id:
+                self.journal.violate("protocol", f"open is for {notice.get('client_id')!r}")
+        elif kind == "ping":
+            self.journal.ping(notice.get("id"))
+        elif kind == "gap":
+            self.journal.gap(notice.get("after"), notice.get("before"))
+        elif kind == "reconnect":
+            self.journal.counts["reconnect notices"] += 1
+        elif kind == "close":
+            self._take_close(notice.get("code"))
+        else:
+            raise ValueError(f"a notice {notice}")
+
+    def _take_close(self, code: object) -> None:
+        """Take the code with which the server ended the connection."""
+        self.journal.counts[f"closed with {code}"] += 1
+        self.journal.note(f"closed with {code}")
+        if code not in (1000, 1001, 1006, 1012, 4008):
+            self.journal.violate("protocol", f"closed with {code}")

@@ -1,0 +1,67 @@
+"""A client over the WebSocket, on the library `websockets`."""
+
+import asyncio
+import json
+
+from tests.checker.client import OPEN_TIMEOUT_S, SILENCE_S, Client, LineError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.typing import Subprotocol
+
+_V1 = "headrace.v1"
+_CLOSE_TIMEOUT_S = 1.0
+
+
+class WebSocketClient(Client):
+    """`headrace.v1`, the token beside it."""
+
+    transport = "websocket"
+    _connection: ClientConnection | None = None
+
+    async def hang_up(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _listen(self, last_id: str | None) -> None:
+        query = "" if last_id is None else f"?last_id={last_id}"
+        connecting = connect(
+            f"ws://127.0.0.1:{self._port}/v1/connect{query}",
+            subprotocols=[Subprotocol(_V1), Subprotocol(f"headrace.token.{self._token}")],
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            ping_interval=None,  # the server's is under test
+            compression=None,
+            max_size=None,
+            proxy=None,
+        )
+        try:
+            connection = self._connection = await connecting
+        except WebSocketException as error:
+            raise LineError(f"no WebSocket: {error}") from None
+        try:
+            await self._receive(connection, resumed=last_id is not None)
+        except TimeoutError:
+            self.journal.counts["dead lines"] += 1
+            raise
+        except ConnectionClosed as closed:
+            if closed.rcvd is not None:
+                self._take_close(closed.rcvd.code)
+        finally:
+            self._connection = None
+            connection.transport.abort()
+
+    async def _receive(self, connection: ClientConnection, *, resumed: bool) -> None:
+        opened = False
+        while True:
+            async with asyncio.timeout(SILENCE_S):
+                text = await connection.recv()
+            frame = json.loads(text)
+            if not isinstance(frame, dict):
+                raise ValueError(f"a frame {text!r}")
+            if "type" in frame:
+                opened |= frame["type"] == "open"
+                self._take_notice(frame, resumed=resumed)
+            elif not opened:
+                raise ValueError("a message before the open")
+            else:
+                self._take(frame.get("id"), frame.get("data"), frame.get("group"))
