@@ -179,7 +179,7 @@ class Session:
         if self.state is not _QUEUED:
             return 0
         only = self._only
-        if only is not None and self._replay is None:
+        if only is not None:  # and so nothing else waits
             self._only = None
             self.state = _IDLE  # before any writing: the sink may pause us
             self.position = only.position
@@ -232,9 +232,6 @@ class Session:
             if not replay:
                 self._replay = None
             return tuple(taken)
-        if self._only is not None:  # behind a replay
-            alone, self._only = self._only, None
-            return (alone,)
         while self._dropped_after is not None:  # again, if the sink's owner pushed meanwhile
             assert self._ring is not None
             before = self._ring.oldest.position

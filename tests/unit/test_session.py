@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from tests.unit.fakes import MemorySink, claims_of, messages_of
@@ -14,7 +16,8 @@ from headrace.ring import RingBounds
 from headrace.session import Pushed, Session, State
 
 BOUNDS = RingBounds(4, 100)
-IDLE, QUEUED, PAUSED, CLOSED = State.IDLE, State.QUEUED, State.PAUSED, State.CLOSED
+IDLE, QUEUED, FLUSHING = State.IDLE, State.QUEUED, State.FLUSHING
+PAUSED, CLOSED = State.PAUSED, State.CLOSED
 
 
 def message(ms: int, size_bytes: int = 1) -> Message:
@@ -103,6 +106,36 @@ def test_each_row_of_the_table(row: tuple[State, bool, Callable[[Session], objec
     session = in_state(before, waiting=waiting)
     transition(session)
     assert session.state is after
+
+
+@pytest.mark.parametrize(
+    ("transition", "then", "finally_"),
+    [
+        (push, QUEUED, QUEUED),
+        (flush, FLUSHING, IDLE),
+        (Session.resume, FLUSHING, IDLE),
+        (Session.pause, PAUSED, PAUSED),
+        (Session.close, CLOSED, CLOSED),
+        (start, FLUSHING, IDLE),
+    ],
+)
+def test_each_row_of_the_table_during_a_flush(
+    transition: Callable[[Session], object], then: State, finally_: State
+) -> None:
+    states: list[State] = []
+
+    def act(what: Encodable) -> None:
+        states.append(session.state)
+        with suppress(StateError):
+            transition(session)
+        states.append(session.state)
+
+    sink = MemorySink(on_deliver=act)
+    session = session_with(sink, message(2), message(3))
+    assert flush(session) == 2
+    assert states == [FLUSHING, then]
+    assert session.state is finally_
+    assert ids(sink) == [2, 3]
 
 
 @pytest.mark.parametrize("state", [QUEUED, PAUSED, CLOSED])
@@ -327,6 +360,32 @@ def test_catching_up_moves_the_position_only_when_nothing_waits() -> None:
 
 def test_the_client_id_is_the_token_s() -> None:
     assert session_with().client_id == "alice"
+
+
+def test_a_session_owns_a_ring_only_while_several_wait() -> None:
+    session = session_with()
+    owned = []
+    for step in (
+        lambda: None,
+        partial(session.push, message(2)),
+        partial(session.push, message(3)),
+    ):
+        step()
+        owned.append(session._ring is not None)
+    assert owned == [False, False, True]
+    flush(session)
+    assert (session._ring, session._only, session._replay) == (None, None, None)
+
+
+def test_one_that_waits_alone_counts_for_the_bounds_and_may_be_dropped() -> None:
+    sink = MemorySink()
+    session = session_with(sink, message(2, 90))
+    assert session.push(message(3, 20)) is Pushed.FULL
+    assert session.backlog == 1
+    assert session.push_dropping_oldest(message(3, 20)) == 1
+    flush(session)
+    assert gaps(sink) == [("1-0", "3-0")]
+    assert ids(sink) == [3]
 
 
 def test_a_delivered_message_is_let_go_of() -> None:
