@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from headrace.entries import Entry
 
-_PIECE = re.compile(r"\\([\\*])|(\*)|(.)", re.DOTALL)
+_TOKEN = re.compile(r"\\([\\*])|(\*)|(.)", re.DOTALL)
 
 
 def covers(grants: Iterable[str], entry: Entry) -> bool:
@@ -21,14 +21,37 @@ def covers(grants: Iterable[str], entry: Entry) -> bool:
     targets = [f"client:{client_id}" for client_id in entry.to]
     if entry.group is not None:
         targets.append(f"group:{entry.group}")
-    patterns = [_compiled(grant) for grant in grants if grant.startswith(("client:", "group:"))]
-    return bool(targets) and all(any(p.fullmatch(t) for p in patterns) for t in targets)
+    patterns = [_pieces(grant) for grant in grants if grant.startswith(("client:", "group:"))]
+    return bool(targets) and all(any(_matches(p, t) for p in patterns) for t in targets)
 
 
 @lru_cache(maxsize=1024)
-def _compiled(grant: str) -> re.Pattern[str]:
-    def piece(found: re.Match[str]) -> str:
-        escaped, star, other = found.groups()
-        return ".*" if star else re.escape(escaped or other)
+def _pieces(grant: str) -> tuple[str, ...]:
+    """Return what stands before, between and behind the stars of a grant."""
+    pieces = [""]
+    for escaped, star, other in _TOKEN.findall(grant):
+        if star:
+            pieces.append("")
+        else:
+            pieces[-1] += escaped or other
+    return tuple(pieces)
 
-    return re.compile(_PIECE.sub(piece, grant), re.DOTALL)
+
+def _matches(pieces: tuple[str, ...], target: str) -> bool:
+    """Tell whether `target` is the pieces in their order, with anything in between.
+
+    Each is taken where it comes first, without ever going back: a client chooses the target, and
+    a regular expression with several stars could be made to try for hours.
+    """
+    if len(pieces) == 1:
+        return target == pieces[0]
+    first, *middle, last = pieces
+    at, end = len(first), len(target) - len(last)
+    if at > end or not (target.startswith(first) and target.endswith(last)):
+        return False
+    for piece in middle:
+        at = target.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True

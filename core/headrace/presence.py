@@ -22,14 +22,16 @@ class Change(NamedTuple):
 class Presence:
     """The clients that are there, and since when."""
 
-    __slots__ = ("_grace_s", "_leaving", "_since", "_tell")
+    __slots__ = ("_awaited", "_grace_s", "_leaving", "_since", "_tell")
 
     def __init__(self, grace_s: float, tell: Callable[[Change], None]) -> None:
         """`tell` is called with every change, at the moment it counts."""
         self._grace_s = grace_s
         self._tell = tell
         self._since: dict[str, float] = {}
-        self._leaving: dict[str, float] = {}  # when each one's grace ends
+        # When each one's grace ends, in that order; apart, those of an earlier process.
+        self._leaving: dict[str, float] = {}
+        self._awaited: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._since)
@@ -45,11 +47,13 @@ class Presence:
     def expect(self, clients: Mapping[str, float], until: float) -> None:
         """Take up clients that another process knew, since when; `until` they may come back."""
         self._since.update(clients)
-        self._leaving.update(dict.fromkeys(clients, until + self._grace_s))
+        self._awaited.update(dict.fromkeys(clients, until + self._grace_s))
 
     def came(self, client_id: str, unix: float) -> None:
         """Take note of a client's first session."""
-        if self._leaving.pop(client_id, None) is None and client_id not in self._since:
+        self._leaving.pop(client_id, None)
+        self._awaited.pop(client_id, None)
+        if client_id not in self._since:
             self._since[client_id] = unix
             self._tell(Change(client_id, connected=True))
 
@@ -60,8 +64,11 @@ class Presence:
 
     def expire(self, now: float) -> None:
         """Tell of the clients whose grace is over; to be called several times a second."""
-        for client_id, ends_at in list(self._leaving.items()):
-            if ends_at <= now:
+        for ending in (self._leaving, self._awaited):
+            while ending:
+                client_id, ends_at = next(iter(ending.items()))
+                if ends_at > now:
+                    break
                 self._end(client_id)
 
     def end_all(self) -> None:
@@ -71,5 +78,6 @@ class Presence:
 
     def _end(self, client_id: str) -> None:
         self._leaving.pop(client_id, None)
+        self._awaited.pop(client_id, None)
         del self._since[client_id]
         self._tell(Change(client_id, connected=False))

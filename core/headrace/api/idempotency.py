@@ -41,6 +41,8 @@ class Once(Generic[T]):
         known = self._answers.get(key)
         if known is not None:
             return await asyncio.shield(known[1])
+        if len(self._answers) >= limits.IDEMPOTENCY_MAX_KEYS:
+            del self._answers[next(iter(self._answers))]
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._answers[key] = (self._monotonic() + limits.IDEMPOTENCY_S, answer)
         try:
@@ -62,6 +64,6 @@ class Once(Generic[T]):
         now = self._monotonic()
         while self._answers:
             key, (forget_at, _) = next(iter(self._answers.items()))
-            if forget_at > now and len(self._answers) < limits.IDEMPOTENCY_MAX_KEYS:
+            if forget_at > now:
                 break
             del self._answers[key]
