@@ -51,7 +51,7 @@ class Gate:
         """`happened` is told of each fault as it happens."""
         self.port = 0
         self._server_port = server_port
-        self._happened = happened
+        self.happened = happened
         self._listener: asyncio.Server | None = None
         self._armed: deque[Fault] = deque()
         self._relays: list[_Relay] = []
@@ -80,22 +80,23 @@ class Gate:
         if len(self._armed) == 1:
             self._watch()
 
-    def due(self, *, upward: bool, size: int) -> int | None:
-        """Return after how many of `size` bytes a fault is due; None where all may pass."""
+    def due(self, *, upward: bool, size: int) -> tuple[int, Fault] | None:
+        """Return the fault that is due within `size` bytes and after how many of them.
+
+        It is then the caller's to let happen. None where all bytes may pass.
+        """
         if not self._armed or self._armed[0].upward != upward:
             return None
         fault = self._armed[0]
-        if fault.after_bytes <= size:
-            return fault.after_bytes
-        fault.after_bytes -= size
-        return None
+        if fault.after_bytes > size:
+            fault.after_bytes -= size
+            return None
+        return fault.after_bytes, self._take()
 
-    def take(self) -> Fault:
-        """Remove and return the fault that is due."""
+    def _take(self) -> Fault:
         fault = self._armed.popleft()
         if self._armed:
             self._watch()
-        self._happened(fault)
         return fault
 
     def _watch(self) -> None:
@@ -106,7 +107,7 @@ class Gate:
         if not self._armed or self._armed[0] is not fault:
             return
         if self._relays:
-            self._relays[-1].suffer(self.take())
+            self._relays[-1].suffer(self._take())
         else:  # nobody is connected: the next one is hit at once
             fault.after_bytes = 0
             self._watch()
@@ -155,6 +156,7 @@ class _Relay:
 
     def suffer(self, fault: Fault) -> None:
         """Let a fault happen to this connection."""
+        self._gate.happened(fault)
         if fault.kind is Kind.RESET:
             self.cut(reset=True)
         elif fault.kind is Kind.CLOSE:
@@ -183,10 +185,11 @@ class _Relay:
     ) -> None:
         try:
             while data := await reader.read(_READ_BYTES):
-                while (size := self._gate.due(upward=upward, size=len(data))) is not None:
+                while (due := self._gate.due(upward=upward, size=len(data))) is not None:
+                    size, fault = due
                     await self._pass_on(writer, data[:size], upward=upward)
                     data = data[size:]
-                    self.suffer(self._gate.take())
+                    self.suffer(fault)
                 await self._pass_on(writer, data, upward=upward)
             if self._silent:
                 if upward:  # the client has given up: so does the line, some time later
