@@ -39,7 +39,7 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: .venv/.installed-dev
+unit: .venv/.installed-dev js/node_modules/.installed
 	$(BIN)/python -m pytest
 
 # The unit tests are those of the layers that need no network: tests/unit/.
