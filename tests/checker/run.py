@@ -27,7 +27,7 @@ from tests.checker.websocket import WebSocketClient
 CLIENTS: dict[str, type[Client]] = {
     kind.transport: kind for kind in (WebSocketClient, EventStreamClient, PollClient)
 }
-END_TIMEOUT_S = 45.0
+END_TIMEOUT_S = 30.0
 """From the end of the faults until every client has everything."""
 
 _PUBLISHERS_SHARE = 0.03  # so many faults more hit publishers
