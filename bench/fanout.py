@@ -40,8 +40,10 @@ def main() -> None:
     try:
         if unknown := [name for name in names if name not in SERVERS]:
             raise BenchError(f"no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
+        versions: dict[str, str] = {}
         for name in names:
             SERVERS[name].check()
+            versions |= SERVERS[name].versions()
         client_core, server_core = _cores()
         _raise_descriptor_limit(options.clients + SPARE_DESCRIPTORS)
         os.sched_setaffinity(0, {client_core})
@@ -52,7 +54,7 @@ def main() -> None:
                 results[name].append(_round(SERVERS[name], options, server_core))
     except BenchError as error:
         sys.exit(f"fanout: {error}")
-    summary = report.summarize(results, vars(options))
+    summary = report.summarize(results, vars(options), versions)
     print(report.table(summary))
     if options.json:
         report.write(summary, options.json)

@@ -40,7 +40,11 @@ class Round:
     connects_per_s: float
 
 
-def summarize(results: Mapping[str, list[Round]], options: Mapping[str, object]) -> dict[str, Any]:
+def summarize(
+    results: Mapping[str, list[Round]],
+    options: Mapping[str, object],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
     """Medians over the rounds; ratios are taken within a round and then their median."""
     bare = results.get("bare")
     servers = {}
@@ -68,31 +72,28 @@ def summarize(results: Mapping[str, list[Round]], options: Mapping[str, object])
                 )
         servers[name] = row
     chosen = {key: options[key] for key in ("clients", "bytes", "rounds", "ticks")}
-    return {"machine": machine(), "options": chosen, "servers": servers}
+    return {"machine": machine(versions), "options": chosen, "servers": servers}
 
 
 def _median(values: Iterable[float]) -> float:
     return round(statistics.median(values), 3)
 
 
-def machine() -> dict[str, str]:
+def machine(versions: Mapping[str, str]) -> dict[str, str]:
     """Return what a reader must know to compare; neither names nor paths of this machine."""
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    facts = {
+    return {
         "cpu": model,
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "uvloop": metadata.version("uvloop"),
+        "headrace": metadata.version("headrace"),
+        **versions,
     }
-    for name in ("uvloop", "headrace", "websockets", "aiohttp", "picows"):
-        try:
-            facts[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return facts
 
 
 _COLUMNS = (

@@ -1,6 +1,7 @@
 """How to start each server under test."""
 
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from bench.loadclient import BenchError, Publisher
@@ -76,6 +78,16 @@ class Server:
             raise BenchError(f"{self.title} is not installed: `pip install {self.module}`")
         if self.file is not None and not self.file.exists():
             raise BenchError(f"{self.title} is not installed: `npm --prefix js ci`")
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what is measured, beside Python, uvloop and Headrace."""
+        if self.module is not None:
+            return {self.module: metadata.version(self.module)}
+        if self.file is not None:
+            package = json.loads((self.file / "package.json").read_text())
+            node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+            return {"node": node.stdout.strip().lstrip("v"), "ws": package["version"]}
+        return {}
 
 
 def _headrace(title: str, publisher: Callable[[int], Publisher]) -> Server:
