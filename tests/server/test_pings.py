@@ -81,3 +81,23 @@ async def test_a_dead_peer_that_is_sent_to_all_the_time_is_cut_too(serve: Serve)
         while (await site.send("x"))["sessions"]:
             pass
         await client.read_until_cut()
+
+
+async def test_one_that_reads_slowly_is_not_cut_for_a_ping_it_has_not_come_to(
+    serve: Serve,
+) -> None:
+    site = await serve(ping_interval_s=INTERVAL_S, ring_max_bytes=1 << 24)
+    loop = asyncio.get_running_loop()
+    async with wire(site.port, receive_buffer_bytes=4096) as slow:
+        await slow.upgrade(mint(), v1=False)
+        for _ in range(100):
+            assert (await site.send("x" * 32_000))["sessions"] == 1
+        started, got = loop.time(), 0
+        while got < 100:
+            opcode, payload = await slow.frame()
+            if opcode == frames.PING:
+                await slow.write(masked(frames.PONG, payload))
+                continue
+            got += 1
+            # The pace is the test: a ping waits behind more than two intervals' reading.
+            await asyncio.sleep(max(started + got * INTERVAL_S / 10 - loop.time(), 0))

@@ -63,6 +63,9 @@ class StreamProtocol(asyncio.Protocol):
         """Look after the line, once every ping interval; False when it is dead."""
         raise NotImplementedError
 
+    def _heard_of(self) -> None:
+        """Take note of a sign of life: the peer has taken what we wrote."""
+
     # --- the session's sink --------------------------------------------------------------------
 
     def deliver(self, what: Encodable, now: float) -> None:
@@ -93,6 +96,7 @@ class StreamProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with what waits in the ring."""
         self._paused_at = None
+        self._heard_of()
         if self._session is not None:
             self._server.hub.resume(self._session)
 
@@ -125,7 +129,9 @@ class StreamProtocol(asyncio.Protocol):
             return
         if now >= self._beat_at:
             self._beat_at = now + settings.ping_interval_s
-            if not self._beat():
+            # A ping to a paused peer would wait behind all that it has still to read, and its
+            # pong with it: there the write timeout is the judge.
+            if self._paused_at is None and not self._beat():
                 self._transport.abort()
                 return
         if self._paused_at is None and now - self._last_write >= settings.ping_interval_s:

@@ -116,6 +116,9 @@ class WebSocketProtocol(StreamProtocol):
         self._state = State.CLOSED
         super().connection_lost(exc)
 
+    def _heard_of(self) -> None:
+        self._heard = True
+
     def _beat(self) -> bool:
         """Ping the peer (RFC 6455 section 5.5.2); False if nothing came since the last ping."""
         if not self._heard:
