@@ -3,15 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.server.kit import API_KEY, V1, Site, run
-from websockets.asyncio.client import connect
+from tests.server.conftest import Serve
+from tests.server.kit import API_KEY, V1, Site, mint, opened, recv, run
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from headrace import limits
 
 Receive = Callable[[], Awaitable[str]]
 Client = Callable[[str, list[str], dict[str, str]], AbstractAsyncContextManager[Receive]]
@@ -160,3 +163,53 @@ async def test_curl_sends_and_a_client_receives(site: Site) -> None:
         assert finished.returncode == 0, finished.stdout
         assert json.loads(finished.stdout)["sessions"] == 1
         assert await client.recv() == "žluť 🐎"
+
+
+@pytest.mark.parametrize("place", ["subprotocol", "bearer", "query"])
+async def test_the_longest_token_is_taken_in_every_place(
+    site: Site, client: Client, place: str
+) -> None:
+    groups = [f"{number:03d} {'g' * 28}" for number in range(119)]
+    token = await site.channel("c" * 256, groups=groups)
+    assert limits.TOKEN_MAX_BYTES - 100 < len(token) <= limits.TOKEN_MAX_BYTES
+    url = f"{site.ws_url}/v1/connect"
+    protocols: list[str] = []
+    headers = {}
+    if place == "query":
+        url += f"?token={token}"
+    elif place == "subprotocol":
+        protocols = [V1, f"headrace.token.{token}"]
+    else:
+        headers["Authorization"] = f"Bearer {token}"
+    async with client(url, protocols, headers) as receive:
+        if protocols:
+            assert json.loads(await receive())["type"] == "open"
+        assert (await site.send("x", group=groups[-1]))["sessions"] == 1
+        assert await receive()
+
+
+async def test_a_storm_of_connections_is_let_in_while_messages_flow(site: Site) -> None:
+    async with AsyncExitStack() as stack, site.connect(await site.channel("reader")) as reader:
+        await opened(reader)
+
+        async def join(number: int) -> ClientConnection:
+            client = await stack.enter_async_context(site.connect(mint(f"client {number}")))
+            assert (await opened(client))["client_id"] == f"client {number}"
+            return client
+
+        joining = asyncio.gather(*[join(number) for number in range(200)])
+        while not joining.done():
+            sent = await site.send("meanwhile", to="reader")
+            assert (await recv(reader))["id"] == sent["id"]
+        clients = await joining
+        assert (await site.send("to all", everyone=True))["sessions"] == 201
+        assert [(await recv(client))["data"] for client in clients] == ["to all"] * 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0.0.0.0"])
+async def test_the_printed_url_works_whatever_the_host(serve: Serve, host: str) -> None:
+    site = await serve(host=host)
+    assert site.url.startswith("http://127.0.0.1:" if host == "127.0.0.1" else "http://localhost:")
+    async with site.connect(mint()) as client:
+        await opened(client)
+        assert (await site.send("x"))["sessions"] == 1
