@@ -11,8 +11,8 @@ import { assertFits, SCREENSHOTS } from "./harness.mjs";
 const EXAMPLES = fileURLToPath(new URL("../../examples", import.meta.url));
 
 /** Start examples/`name`/run, and wait until it says which address to open. */
-export async function startExample(name, env) {
-  const child = spawn(join(EXAMPLES, name, "run"), {
+export async function startExample(name, env, args = []) {
+  const child = spawn(join(EXAMPLES, name, "run"), args, {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

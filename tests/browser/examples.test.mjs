@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { pictures, startExample } from "./example.mjs";
+import { freePorts, pictures, startExample } from "./example.mjs";
 import { launchBrowser, openPage } from "./harness.mjs";
 
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
@@ -17,8 +17,8 @@ before(async () => {
 after(() => browser?.close());
 
 /** Run `steps` with the example's address, and end the example in any case. */
-async function withExample(name, env, steps) {
-  const example = await startExample(name, env);
+async function withExample(name, { env, args }, steps) {
+  const example = await startExample(name, env, args);
   try {
     await steps(example.url);
   } finally {
@@ -27,7 +27,7 @@ async function withExample(name, env, steps) {
 }
 
 test("chat-rooms: two people talk, see who is online, and part", () =>
-  withExample("chat-rooms", { PORT: "0" }, async (url) => {
+  withExample("chat-rooms", { env: { PORT: "0" } }, async (url) => {
     const walkIn = async (name, options, path = "/") => {
       const page = await openPage(browser, options);
       await page.goto(url + path);
@@ -102,4 +102,84 @@ test("chat-rooms: two people talk, see who is online, and part", () =>
     await online(ada, ["Ada"]);
     assert.deepEqual([ada.faults, ben.faults], [[], []]);
     await ada.context().close();
+  }));
+
+/** X begins a game and O joins it by its link. */
+async function beginGame(url) {
+  const x = await openPage(browser, DESKTOP);
+  await x.goto(url);
+  await x.getByRole("button", { name: "New game" }).click();
+  await x.getByRole("status").filter({ hasText: "Waiting for somebody" }).waitFor();
+  const o = await openPage(browser, PHONE);
+  await o.goto(await x.getByLabel("Send this link").inputValue());
+  await o.getByText("You play O").waitFor();
+  await o.getByRole("button", { name: "Join the game" }).click();
+  return { x, o };
+}
+
+const status = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+const presence = (page, mark) => page.locator(`#players [data-mark=${mark}] .presence`);
+
+/** Take cells in turn, each move when the page says whose turn it is, and wait until both show it. */
+async function playGame({ x, o }, cells, first = "X") {
+  const pages = first === "X" ? [x, o] : [o, x];
+  for (const [turn, cell] of cells.entries()) {
+    const page = pages[turn % 2];
+    const mark = page === x ? "X" : "O";
+    await status(page, "Your turn");
+    await page.getByRole("button", { name: `${cell}: empty` }).click();
+    for (const each of pages) await each.getByRole("button", { name: `${cell}: ${mark}` }).waitFor();
+  }
+}
+
+async function withGame(args, steps) {
+  const [PORT, HEADRACE_PORT, APP_PORT] = await freePorts(3);
+  await withExample("tic-tac-toe", { env: { PORT, HEADRACE_PORT, APP_PORT }, args }, async (url) => {
+    const players = await beginGame(url);
+    await steps(players);
+    assert.deepEqual([players.x.faults, players.o.faults], [[], []]);
+    await players.x.context().close();
+    await players.o.context().close();
+  });
+}
+
+test("tic-tac-toe: a game to its end, behind nginx, with the script of the page's own origin", () =>
+  withGame(["--nginx"], async ({ x, o }) => {
+    assert.equal(await o.locator('script[src="/_ah/channel/jsapi"]').count(), 1);
+    await playGame({ x, o }, ["Top left", "Middle centre", "Top centre", "Bottom left"]);
+    // Against the rules: a cell that is taken, and out of turn.
+    for (const [page, cell] of [
+      [x, 4],
+      [o, 2],
+    ]) {
+      const answer = await page.request.post(`${page.url()}/move`, { form: { cell } });
+      assert.equal(answer.status(), 409);
+    }
+    await pictures(o, "tic-tac-toe-phone-turn");
+    await playGame({ x, o }, ["Top right"]);
+    await status(x, "You win!");
+    await status(o, "You lose");
+    await pictures(x, "tic-tac-toe-desktop-won");
+
+    // The loser begins the next one. A reload changes nothing.
+    await x.getByRole("button", { name: "Play again" }).click();
+    await playGame({ x, o }, ["Middle centre"], "O");
+    await x.reload();
+    await status(x, "Your turn");
+    assert.equal(await x.locator("#players [data-mark=X] .score").textContent(), "1");
+    await x.getByRole("button", { name: "Middle centre: O" }).waitFor();
+  }));
+
+test("tic-tac-toe: without nginx, each sees whether the other one is online", () =>
+  withGame([], async ({ x, o }) => {
+    for (const page of [x, o]) {
+      for (const mark of ["X", "O"]) await presence(page, mark).filter({ hasText: "online" }).waitFor();
+    }
+    await playGame({ x, o }, ["Bottom right"]);
+    const address = o.url();
+    await o.goto("about:blank");
+    await presence(x, "O").filter({ hasText: "away" }).waitFor();
+    await o.goto(address);
+    await presence(x, "O").filter({ hasText: "online" }).waitFor();
+    await o.getByRole("button", { name: "Bottom right: X" }).waitFor();
   }));
