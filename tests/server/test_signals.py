@@ -52,11 +52,12 @@ async def test_every_client_is_told_to_come_back(number: signal.Signals) -> None
 async def test_requests_under_way_get_their_answer() -> None:
     async with (
         server_process() as site,
-        site.connect(mint()) as client,
+        site.connect(mint("bob")) as client,
         wire(site.port) as idle,
         wire(site.port) as half_a_body,
         wire(site.port) as half_a_head,
         wire(site.port) as poll,
+        wire(site.port) as batch,
     ):
         await opened(client)
         await idle.ask("GET", "/healthz")
@@ -64,6 +65,8 @@ async def test_requests_under_way_get_their_answer() -> None:
         await half_a_body.write(sending[:-5])
         await half_a_head.write(sending[:30])
         await poll.write(request("GET", f"/v1/poll?token={mint('p')}"))
+        head = ["POST", "/v1/send/batch", AUTHORIZED, "Transfer-Encoding: chunked"]
+        await batch.write(request(*head) + b"%x\r\n%b\n\r\n" % (len(SEND) + 1, SEND))
         while (await site.stats())["sessions"] < 2:
             pass
 
@@ -81,6 +84,9 @@ async def test_requests_under_way_get_their_answer() -> None:
             assert await sender.read_to_end() == b""
             sender.close()
         assert await idle.read_to_end() == b""
+        await batch.write(b"0\r\n\r\n")
+        assert (await batch.read_to_end()).endswith(b'"sessions":0}\n\r\n0\r\n\r\n')
+        batch.close()
         poll.close()
         end = await site.ended()
     assert end == (0, "", "")
