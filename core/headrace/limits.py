@@ -164,8 +164,12 @@ OUTAGE_CLIENTS = 3
 PROBE_WAIT_MAX_S = 2.0
 """How rarely, at most, an application that is down is tried."""
 
+NOTICE_GAP_S = 0.002
+"""From one notice's beginning to the next's; each costs 1 ms, and half the loop is for channels."""
+
 NOTICES_DRAIN_S = 5.0
-"""How long a shutdown goes on telling the application who has gone."""
+NOTICES_DRAIN_MAX_S = 60.0
+"""How long a shutdown waits for the application to take a notice, and for it to take them all."""
 
 MESSAGES_WAITING_MAX_BYTES = 16 * 1024 * 1024
 """Update-messages that wait for the application's answers; over it 503."""

@@ -114,3 +114,44 @@ def test_tls_needs_both_files() -> None:
     assert refusal(tls_cert="x") == "tls_cert is set but tls_key is not; TLS needs both"
     assert refusal(tls_key="x") == "tls_key is set but tls_cert is not; TLS needs both"
     assert refusal(tls_cert="") == "tls_cert is set but tls_key is not; TLS needs both"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://app",
+        "https://app.example.com/",
+        "http://127.0.0.1:8000/base/path",
+        "http://[::1]:8000",
+        "https://user:p%40ss@app.example.com",
+    ],
+)
+def test_app_url_is_a_base_url(url: str) -> None:
+    assert Settings(app_url=url).app_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "app.example.com",
+        "//app.example.com",
+        "ftp://app.example.com",
+        "http://",
+        "http://:80",
+        "http://app:0",
+        "http://app:port",
+        "http://app:99999",
+        "http://[::1",
+        "http://app/?query",
+        "http://app/?",
+        "http://app/#part",
+        "http://app /",
+        "http://žluť.example",
+        "http://user:hunter2@",
+    ],
+)
+def test_another_app_url_is_refused_and_not_shown(url: str) -> None:
+    text = refusal(app_url=url)
+    assert text.startswith("app_url is no base URL: it must be like https://")
+    assert "hunter2" not in text

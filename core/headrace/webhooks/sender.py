@@ -55,8 +55,9 @@ class Webhooks:
         self._message_number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
+        self._next_at = 0.0  # when the next notice may begin
         self._closing = False
-        self._done_with_one = asyncio.Event()
+        self._succeeded = asyncio.Event()  # or a message was refused, which is none to wait for
         self._told_faults: set[str] = set()  # since the application last answered
         self._tell_dropped_at = 1
 
@@ -109,7 +110,8 @@ class Webhooks:
             self._outbox.done(turn)
             del self._messages[sending]
             self._messages_bytes -= len(body)
-            self._go_on()
+            self._succeeded.set()
+            self._schedule()
         if fault is not None:
             if fault is not _NOTICE_FIRST:  # which has been told of itself
                 self._complain(_MESSAGE, fault)
@@ -121,15 +123,19 @@ class Webhooks:
         self._poster.signer = Signer(secrets)
 
     async def aclose(self) -> None:
-        """Send what waits, for no longer than `limits.NOTICES_DRAIN_S`; say how much is left."""
+        """Send what waits, for as long as the application takes it; say how much is left.
+
+        It ends after `limits.NOTICES_DRAIN_S` without a success, and `limits.NOTICES_DRAIN_MAX_S`.
+        """
         self._closing = True
         self._outbox.wake()
         self._schedule()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.NOTICES_DRAIN_S):
+            async with asyncio.timeout(limits.NOTICES_DRAIN_MAX_S):
                 while len(self._outbox) or self._messages:
-                    self._done_with_one.clear()
-                    await self._done_with_one.wait()
+                    self._succeeded.clear()
+                    async with asyncio.timeout(limits.NOTICES_DRAIN_S):
+                        await self._succeeded.wait()
         if left := len(self._outbox):
             _log.warning("%d presence notices are lost: the application did not take them", left)
         self._scheduled = True  # for good
@@ -149,7 +155,7 @@ class Webhooks:
             self._loop.call_soon(self._begin_one)
 
     def _begin_one(self) -> None:
-        """Send one notice; the next one in another tick, so that channels are served in between."""
+        """Send one notice; the next one a little later, so that channels are served in between."""
         self._scheduled = False
         if self._timer is not None:
             self._timer.cancel()
@@ -157,21 +163,17 @@ class Webhooks:
         if len(self._tasks) >= limits.NOTICES_AT_A_TIME:
             return
         now = self._loop.time()
-        notice = self._outbox.next(now)
-        if notice is not None:
+        if now >= self._next_at and (notice := self._outbox.next(now)) is not None:
+            self._next_at = now + (0 if self._closing else limits.NOTICE_GAP_S)
             task = self._loop.create_task(self._deliver(notice))
             self._tasks.add(task)
             task.add_done_callback(self._end_one)
-            self._schedule()
-        elif (at := self._outbox.next_at(now)) is not None:
-            self._timer = self._loop.call_at(at, self._schedule)
+        at = self._outbox.next_at(now)
+        if at is not None:
+            self._timer = self._loop.call_at(max(at, self._next_at), self._schedule)
 
     def _end_one(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        self._done_with_one.set()
         self._schedule()
 
     async def _deliver(self, notice: Notice) -> None:
@@ -188,6 +190,7 @@ class Webhooks:
             if fault is None:
                 self.delivered += 1
                 self._outbox.taken(notice)
+                self._succeeded.set()
                 self._answers()
             else:
                 self._complain(path, fault, notice)
