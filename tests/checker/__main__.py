@@ -11,8 +11,6 @@ from tests.checker.plants import PLANTS
 from tests.checker.report import report
 from tests.checker.run import run
 
-_EVICTING = ("--history-max-bytes", "--history-max-age-s", "--slow-consumer")
-
 
 @click.command(context_settings={"ignore_unknown_options": True, "show_default": True})
 @click.option("--seed", default=1, help="Decides everything that is random.")
@@ -48,7 +46,6 @@ def main(
         transports=tuple(transports.split(",")),
         lossless_restarts=expect_lossless_restarts,
         server_flags=server_flags,
-        evictions=any(flag in _EVICTING for flag in server_flags),
         **numbers,  # type: ignore[arg-type]  # click has checked them
     )
     started = time.monotonic()

@@ -5,8 +5,10 @@ from random import Random
 
 from tests.checker.ids import parse_id
 from tests.checker.journal import Journal
-from tests.checker.process import PING_INTERVAL_S
 from tests.checker.sending import END_KEY
+
+PING_INTERVAL_S = 1.0
+"""What the server is told."""
 
 OPEN_TIMEOUT_S = 3.0
 """From connecting to the first word of the server."""
@@ -25,6 +27,8 @@ class Client:
     """One client over one transport; `finished` is set when it has the last message of the run."""
 
     transport: str
+    losses_within = False
+    """Whether a poll's loss may lie between two messages of its answer, not only before them."""
 
     def __init__(self, client_id: str, token: str, pos: str, port: int, random: Random) -> None:
         """`port` is that of the client's gate; `pos` is the token's claim."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
+_EVICTING = ("drop-oldest", "--history-max-bytes", "--history-max-age-s")
 TRANSPORTS = ("websocket", "sse", "poll")
 
 
@@ -23,8 +24,16 @@ class Options:
     plant: str | None = None
     lossless_restarts: bool = False
     server_flags: tuple[str, ...] = ()
-    evictions: bool = False
-    """Whether the history may be too small, so that a loss may be told without a crash."""
+
+    @property
+    def drops_oldest(self) -> bool:
+        """Whether the server leaves out what is too much for a slow client."""
+        return "drop-oldest" in self.server_flags
+
+    @property
+    def evicts(self) -> bool:
+        """Whether a loss may be told without a crash."""
+        return any(flag in self.server_flags for flag in _EVICTING)
 
     def random(self, name: str) -> Random:
         """Return the source of randomness of the part of the run with this name."""

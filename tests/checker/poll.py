@@ -46,7 +46,7 @@ class PollClient(Client):
         messages = answer["messages"]
         if answer.get("recovered") is False:
             # All that is left comes with the answer, so the loss ends before its first message.
-            closed = not messages
+            closed = self.losses_within or not messages
             end = parse_id(answer["last_id"] if closed else messages[0]["id"])
             self.journal.poll_lost(end, closed=closed)
         elif "recovered" in answer:

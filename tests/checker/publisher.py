@@ -11,8 +11,8 @@ from random import Random
 
 import aiohttp
 from tests.checker.ids import parse_id
-from tests.checker.process import Server
 from tests.checker.sending import Composer, Sent
+from tests.checker.server import Server
 
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _BATCH_MAX_MESSAGES = 60

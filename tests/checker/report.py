@@ -28,7 +28,10 @@ def report(outcome: Outcome, *, every_client: bool = False) -> Iterator[str]:
     for cells in table:
         yield "  ".join([cell.rjust(width) for cell, width in zip(cells, widths, strict=True)])
     yield ""
-    yield f"accepted {outcome.accepted} messages, {outcome.retries} publishes tried again"
+    yield (
+        f"accepted {outcome.accepted} messages, {outcome.retries} publishes tried again,"
+        f" {outcome.verdict.doubled} accepted twice over a restart"
+    )
     yield f"{outcome.faults.total()} faults: {_listed(outcome.faults)}"
     closes: Counter[str] = Counter()
     for row in rows:

@@ -16,10 +16,10 @@ from tests.checker.ids import Id
 from tests.checker.journal import Violation
 from tests.checker.options import Options
 from tests.checker.poll import PollClient
-from tests.checker.process import Server, temporary_directory
 from tests.checker.proxy import Fault, Gate, Kind
 from tests.checker.publisher import Publisher
 from tests.checker.sending import GROUPS, Composer, end_message
+from tests.checker.server import End, Server, temporary_directory
 from tests.checker.sse import EventStreamClient
 from tests.checker.verdict import Ends, Verdict
 from tests.checker.websocket import WebSocketClient
@@ -73,7 +73,7 @@ class _Run:
         self._members: dict[str, set[str]] = {group: set() for group in GROUPS}
         self._published = 0
         self._plan: list[tuple[float, Callable[[], None]]] = []  # the last to come first
-        self._ends: asyncio.Queue[str] = asyncio.Queue()
+        self._ends: asyncio.Queue[End] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def result(self) -> Outcome:
@@ -106,6 +106,7 @@ class _Run:
                 gate = await self._open_gate()
                 transport = options.transports[number % len(options.transports)]
                 client = CLIENTS[transport](client_id, token, pos, gate.port, random)
+                client.losses_within = options.drops_oldest
                 self._clients.append(client)
         for number in range(options.publishers):
             gate = await self._open_gate()
@@ -151,7 +152,9 @@ class _Run:
                 plan.append((share, partial(self._hang_up, self._clients[number])))
             else:
                 plan.append((share, partial(self._gates[number].arm, _fault(chosen, random))))
-        ends = ["restart"] * options.restarts + ["kill"] * options.kills
+        planned, sudden = (End.RESTART, End.HANDOVER), (End.KILL, End.IMPATIENT)
+        ends = [planned[number % 2] for number in range(options.restarts)]
+        ends += [sudden[number % 2] for number in range(options.kills)]
         random.shuffle(ends)
         for number, end in enumerate(ends, start=1):
             plan.append((number / (len(ends) + 1), partial(self._ends.put_nowait, end)))
@@ -203,12 +206,13 @@ class _Run:
         self._say(f"the server's clock is off by {self._server.step_clock(random):+.1f} s")
 
     async def _end_lives(self) -> None:
+        random = self._options.random("ends")
         while True:
             end = await self._ends.get()
-            self._say("kill -9, and a new start" if end == "kill" else "a planned restart")
-            await self._server.restart(kill=end == "kill")
+            self._say(end)
+            await self._server.restart(end, random)
             for client in self._clients:
-                client.journal.note(f"the server had its {end}: life {self._server.life}")
+                client.journal.note(f"the server's life {self._server.life} after {end}")
             self._ends.task_done()
 
     # --- after ---------------------------------------------------------------------------------
@@ -227,7 +231,7 @@ class _Run:
         options, server = self._options, self._server
         sent = [message for publisher in self._publishers for message in publisher.sent]
         restarts: tuple[Id, ...] = () if options.lossless_restarts else tuple(server.restarts)
-        ends = Ends(tuple(server.crashes), restarts, options.evictions)
+        ends = Ends(tuple(server.crashes), restarts, options.evicts)
         members = {group: frozenset(clients) for group, clients in self._members.items()}
         journals = [client.journal for client in self._clients]
         verdict = Verdict(journals, sent, members, ends)
