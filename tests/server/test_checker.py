@@ -17,7 +17,10 @@ from tests.checker.sending import Sent
 from tests.checker.verdict import Ends, Verdict
 
 TIMEOUT_S = 100
-SHORT = ("--seed=1", "--clients=24", "--messages=1500", "--faults=120", "--rate=200")
+SHORT = (
+    *("--seed=1", "--clients=24", "--messages=1500", "--faults=120", "--rate=200"),
+    *("--restarts=1", "--kills=1", "--clock-steps=2", "--expect-lossless-restarts"),
+)
 PLANTED = ("--seed=1", "--clients=6", "--messages=300", "--rate=300", "--restarts=0")
 FAULTS = ("--faults=25",)
 NEEDS = {
@@ -47,29 +50,29 @@ def start(*flags: str) -> Checker:
     )
 
 
-def test_nothing_is_lost_in_silence() -> None:
-    checker = start(*SHORT, "--restarts=1", "--kills=1", "--clock-steps=2")
-    said, _ = checker.communicate(timeout=TIMEOUT_S)
-    assert checker.returncode == 0, said
-    assert said.endswith("PASS: every promise was kept\n")
-
-
 @pytest.fixture(scope="module")
-def planted() -> Iterator[dict[str, Checker]]:
-    """All of them at once, because each mostly waits."""
-    checkers = {plant: start(*PLANTED, *NEEDS[plant], f"--plant={plant}") for plant in PLANTS}
-    yield checkers
-    for checker in checkers.values():
+def checkers() -> Iterator[dict[str, Checker]]:
+    """All runs of this file at once, because each mostly waits."""
+    running = {plant: start(*PLANTED, *NEEDS[plant], f"--plant={plant}") for plant in PLANTS}
+    running["none"] = start(*SHORT)
+    yield running
+    for checker in running.values():
         checker.kill()
         checker.communicate()
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_a_planted_bug_is_found(planted: dict[str, Checker], plant: str) -> None:
-    said, _ = planted[plant].communicate(timeout=TIMEOUT_S)
-    assert planted[plant].returncode == 1, said
+def test_a_planted_bug_is_found(checkers: dict[str, Checker], plant: str) -> None:
+    said, _ = checkers[plant].communicate(timeout=TIMEOUT_S)
+    assert checkers[plant].returncode == 1, said
     assert said.endswith("FAIL: promises were broken\n")
     assert FOUND[plant] in said
+
+
+def test_nothing_is_lost_in_silence(checkers: dict[str, Checker]) -> None:
+    said, _ = checkers["none"].communicate(timeout=TIMEOUT_S)
+    assert checkers["none"].returncode == 0, said
+    assert said.endswith("PASS: every promise was kept\n")
 
 
 # --- the verdict itself ------------------------------------------------------------------------
