@@ -128,13 +128,16 @@ class History:
 
         An id beyond the latest is of some other process's order: nothing can be promised.
         """
-        if not self.floor <= after <= self.latest:
-            return False
+        return self.floor_of(keys) <= after <= self.latest
+
+    def floor_of(self, keys: Iterable[str]) -> Position:
+        """Return the id from which on `since(keys, …)` is certain to be all that there was."""
+        floor = self.floor
         for key in keys:
             log = self._logs.get(key)
-            if log is not None and log.floor is not None and after < log.floor:
-                return False
-        return True
+            if log is not None and log.floor is not None and log.floor > floor:
+                floor = log.floor
+        return floor
 
     def since(self, keys: Iterable[str], after: Position) -> list[Message]:
         """Return the messages of `keys` after the id `after`, in order, each once."""

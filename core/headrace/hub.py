@@ -287,7 +287,7 @@ class Hub:
             return start, None if last_id is None else True
         if start > history.latest:  # from another order: its ids say nothing here
             return history.latest, False
-        return max(start, history.floor), False  # too old: all that is left comes again
+        return history.floor_of(keys), False  # too old: from where on nothing is missing
 
     def _announce(self, session: Session, recovered: bool | None) -> None:
         session.catch_up(self.history.latest)

@@ -10,7 +10,7 @@ from headrace.backplane.local import LocalBackplane
 from headrace.entries import AnyEntry, Entry
 from headrace.hub import Clocks, Hub, Receipt
 from headrace.message import Encodable, Form, Message, Notice, Run
-from headrace.position import Position
+from headrace.position import START, Position
 from headrace.session import Session
 from headrace.settings import Settings
 from headrace.tokens import Claims
@@ -202,9 +202,16 @@ class NaiveHistory:
 
     def lost(self, keys: list[str], after: Position) -> bool:
         """Tell whether `since` would leave out anything that any of the keys had."""
-        return any(
-            sent.position > after and sent not in self.share(key)
-            for key in keys
-            for sent, sent_keys in self.everything
-            if key in sent_keys
+        return self.last_lost(keys) > after
+
+    def last_lost(self, keys: list[str]) -> Position:
+        """Return the newest id that any of the keys had and has no more."""
+        return max(
+            (
+                sent.position
+                for key in keys
+                for sent, sent_keys in self.everything
+                if key in sent_keys and sent not in self.share(key)
+            ),
+            default=START,
         )

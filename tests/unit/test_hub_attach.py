@@ -176,6 +176,22 @@ def test_a_channel_that_passed_its_own_bound_gets_all_that_is_left_and_is_told(
     assert sink.data == ["3", "4"]
 
 
+def test_what_is_lost_lies_before_the_id_that_the_client_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client notes a gap from its last id to that of `open`, and counts on all that follows."""
+    monkeypatch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 2)
+    bench = HubBench()
+    last = bench.send("alice", data="0").id
+    flood = [bench.publish(Entry(data=data, group="lobby")).id for data in "123"]
+    bench.send("alice", data="4")
+    _, sink = bench.attach("alice", groups=("lobby",), last_id=last)
+    bench.tick()
+    assert sink.opened["recovered"] is False
+    assert sink.opened["id"] == str(flood[0])
+    assert sink.data == ["2", "3", "4"]
+
+
 def test_a_last_id_from_another_order_replays_nothing_and_the_new_id_can_be_used() -> None:
     bench = HubBench()
     bench.send("alice", data="old")

@@ -199,10 +199,9 @@ class DeliveryMachine(RuleBasedStateMachine):
             return history.latest, None
         if start > history.latest:
             return history.latest, False
-        if start < history.floor:
-            return history.floor, False
-        if history.lost(tab.keys, start):
-            return start, False
+        certain = max(history.floor, history.last_lost(tab.keys))
+        if start < certain:
+            return certain, False
         return start, None if last_id is None else True
 
     @rule(number=st.integers(0, 100), groups=group_lists)
