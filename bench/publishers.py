@@ -3,7 +3,7 @@
 import json
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.loadclient import BenchError
 
@@ -11,6 +11,8 @@ ANSWER_TIMEOUT_S = 30.0
 """The longest wait for the answers to a tick's sends."""
 
 API_KEY = secrets.token_urlsafe(32)
+
+EVERYONE: Mapping[str, object] = {"everyone": True}
 
 
 class LinePublisher:
@@ -29,13 +31,16 @@ class LinePublisher:
 class SendPublisher:
     """`POST /v1/send`, pipelined on one kept-alive connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, target: Mapping[str, object] = EVERYONE) -> None:
+        self._target = target
         self._socket = _connect(port)
         self._answers = self._socket.makefile("rb")
         self._sent = 0
 
     def publish(self, messages: Sequence[bytes]) -> None:
-        requests = [_post("/v1/send", "application/json", _send(each)) for each in messages]
+        requests = [
+            _post("/v1/send", "application/json", _send(each, self._target)) for each in messages
+        ]
         self._socket.sendall(b"".join(requests))
         self._sent = len(requests)
 
@@ -68,7 +73,7 @@ class BatchPublisher(SendPublisher):
     """`POST /v1/send/batch`: the messages of a tick are the lines of one request."""
 
     def publish(self, messages: Sequence[bytes]) -> None:
-        lines = b"\n".join([_send(message) for message in messages])
+        lines = b"\n".join([_send(message, self._target) for message in messages])
         self._socket.sendall(_post("/v1/send/batch", "application/x-ndjson", lines))
         self._sent = len(messages)
 
@@ -82,8 +87,8 @@ def _connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
 
 
-def _send(message: bytes) -> bytes:
-    return json.dumps({"everyone": True, "data": message.decode()}).encode()
+def _send(message: bytes, target: Mapping[str, object]) -> bytes:
+    return json.dumps({**target, "data": message.decode()}).encode()
 
 
 def _post(path: str, media_type: str, body: bytes) -> bytes:

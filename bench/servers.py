@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -42,14 +42,19 @@ def _plain_request(_: int) -> bytes:
     )
 
 
-def _headrace_request(number: int) -> bytes:
-    token = _signer.mint(f"client-{number}", now=time.time()).token
+def handshake(client_id: str, groups: Sequence[str] = (), last_id: str = "") -> bytes:
+    """Return the request that opens a WebSocket of Headrace for a client."""
+    token = _signer.mint(client_id, now=time.time(), groups=groups).token
     return (
-        "GET /v1/connect HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        f"GET /v1/connect?last_id={last_id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         "Sec-WebSocket-Version: 13\r\n"
         f"Sec-WebSocket-Protocol: headrace.v1, headrace.token.{token}\r\n\r\n"
     ).encode()
+
+
+def _headrace_request(number: int) -> bytes:
+    return handshake(f"client-{number}")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ POLL_WAIT_S = 25.0
 LISTEN_BACKLOG = 1024
 """Connections that the kernel completes before we accept them, and the most accepted in a row."""
 
-ADMISSION_BUDGET_S = 0.004
+ADMISSION_BUDGET_S = 0.002
 """The most of a loop's tick that goes to new connections while others wait for messages."""
 
 UNSENT_MAX_BYTES = 64 * 1024
