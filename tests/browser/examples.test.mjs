@@ -183,3 +183,91 @@ test("tic-tac-toe: without nginx, each sees whether the other one is online", ()
     await presence(x, "O").filter({ hasText: "online" }).waitFor();
     await o.getByRole("button", { name: "Bottom right: X" }).waitFor();
   }));
+
+test("whiteboard: a stroke grows on the other screen, stays, and is there for those who come later", async () => {
+  const [PORT, HEADRACE_PORT] = await freePorts(2);
+  await withExample("whiteboard", { env: { PORT, HEADRACE_PORT } }, async (url) => {
+    const open = async (address, options) => {
+      const page = await openPage(browser, options);
+      await page.goto(address);
+      await status(page, "Connected");
+      return page;
+    };
+    const strokes = (page, text) =>
+      page.getByRole("img", { name: `The drawing: ${text}`, exact: true }).waitFor();
+    const people = (page, count) =>
+      page.waitForFunction((wanted) => document.querySelectorAll("#people li").length === wanted, count);
+    /** Whether a canvas has any colour near a place, given in parts of its side. */
+    const isDrawn = ([id, x, y]) => {
+      const canvas = document.getElementById(id);
+      const copy = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, x * canvas.width - 4, y * canvas.width - 4, 8, 8, 0, 0, 8, 8);
+      return copy.getImageData(0, 0, 8, 8).data.some((part) => part > 0);
+    };
+    /** Points of a heart, in parts of the board's side. */
+    const heart = Array.from({ length: 41 }, (_, i) => {
+      const t = (i / 40) * 2 * Math.PI;
+      const y = 13 * Math.cos(t) - 5 * Math.cos(2 * t) - 2 * Math.cos(3 * t) - Math.cos(4 * t);
+      return [0.4 + 0.016 * 16 * Math.sin(t) ** 3, 0.42 - 0.016 * y];
+    });
+
+    const ada = await open(url, DESKTOP);
+    const ben = await open(ada.url(), PHONE);
+    await people(ada, 2);
+    await people(ben, 2);
+
+    // A hand that has not let go yet: seen by the other one, and not kept.
+    const box = await ada.locator("#live").boundingBox();
+    const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+    await ada.getByLabel("Brick").check();
+    await ada.mouse.move(...at(heart[0]));
+    await ada.mouse.down();
+    for (const point of heart.slice(1, 30)) await ada.mouse.move(...at(point));
+    await ben.waitForFunction(isDrawn, ["live", ...heart[20]]);
+    await ben.locator(".cursor span").waitFor();
+    await strokes(ben, "empty");
+    await pictures(ben, "whiteboard-phone-live");
+    for (const point of heart.slice(30)) await ada.mouse.move(...at(point));
+    await ada.mouse.up();
+    await strokes(ben, "1 stroke");
+    await ben.waitForFunction(isDrawn, ["drawing", ...heart[39]]);
+    assert.equal(await ben.evaluate(isDrawn, ["live", ...heart[20]]), false);
+
+    // A finger on a phone.
+    const touch = await ben.context().newCDPSession(ben);
+    const pad = await ben.locator("#live").boundingBox();
+    await ben.getByLabel("Water").check();
+    for (let i = 0; i <= 20; i++) {
+      const touchPoints = [
+        { x: pad.x + pad.width * (0.15 + i * 0.025), y: pad.y + pad.height * (0.8 + 0.05 * Math.sin(i)) },
+      ];
+      await touch.send("Input.dispatchTouchEvent", { type: i ? "touchMove" : "touchStart", touchPoints });
+    }
+    await touch.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    await strokes(ada, "2 strokes");
+
+    // Keys.
+    await ada.getByRole("application", { name: "Board" }).focus();
+    for (const key of ["ArrowRight", " ", "ArrowRight", "ArrowDown", " "]) await ada.keyboard.press(key);
+    await strokes(ben, "3 strokes");
+    await ada.getByRole("button", { name: "Undo" }).click();
+    await strokes(ben, "2 strokes");
+
+    // Who comes later, and who has gone.
+    const cid = await open(ada.url(), DESKTOP);
+    await strokes(cid, "2 strokes");
+    await people(ada, 3);
+    await ada.mouse.move(...at([0.7, 0.3]));
+    await cid.locator(".cursor span:visible").waitFor();
+    await pictures(cid, "whiteboard-desktop");
+    await pictures(ben, "whiteboard-phone");
+    await ben.context().close();
+    cid.on("dialog", (dialog) => dialog.accept());
+    await cid.getByRole("button", { name: "Clear" }).click();
+    await strokes(ada, "empty");
+    await people(ada, 2);
+    assert.deepEqual([ada.faults, ben.faults, cid.faults], [[], [], []]);
+    await ada.context().close();
+    await cid.context().close();
+  });
+});
