@@ -23,7 +23,8 @@ HEADERS: Headers = (
 )
 
 _RETRY_MIN_MS, _RETRY_MAX_MS = 1000, 5000
-_LAST_ACK_RECEIVED = slice(56, 60)  # of Linux's struct tcp_info: milliseconds, 32 bits
+_UNACKNOWLEDGED = slice(24, 28)  # of Linux's struct tcp_info, 32 bits: packets under way
+_LAST_ACK_RECEIVED = slice(56, 60)  # milliseconds
 
 
 def retry_line() -> bytes:
@@ -53,12 +54,15 @@ class EventStreamProtocol(StreamProtocol):
     def _beat(self) -> bool:
         """Ask the kernel whether the peer still acknowledges: an event stream has no pong.
 
-        Since the last beat it had a ping or a message to acknowledge. A peer that reads nothing
-        but is there acknowledges too.
+        Since the last beat it had a ping or a message to acknowledge. What lies unacknowledged for
+        half as long again means a dead line. A peer that is there but reads nothing acknowledges
+        too; only ever more rarely, as its closed window is probed, and then nothing is under way.
         """
         connection = self._transport.get_extra_info("socket")
         if connection is None or not hasattr(socket, "TCP_INFO"):
             return True
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
-        silent_ms = int.from_bytes(info[_LAST_ACK_RECEIVED], "little")
-        return silent_ms < 2000 * self._server.settings.ping_interval_s
+        unacknowledged, silent_ms = (
+            int.from_bytes(info[field], "little") for field in (_UNACKNOWLEDGED, _LAST_ACK_RECEIVED)
+        )
+        return not unacknowledged or silent_ms < 1500 * self._server.settings.ping_interval_s
