@@ -132,6 +132,9 @@ HISTORY_KEY_BYTES = 256
 HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 """Entries that one channel or group may have in the history, so that none can be a flood."""
 
+IDS_RESERVED_MS = 1000
+"""How far ahead a process notes in `state_dir` which ids it may give out."""
+
 LINGER_S = 2.0
 """How long a closing HTTP connection still reads, so that a reset does not eat its answer."""
 

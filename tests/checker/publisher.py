@@ -113,6 +113,7 @@ class Publisher:
         sent.lives.add(self._server.life)
         if "id" in answer:
             sent.answered = parse_id(answer["id"])
+            self._server.latest = max(self._server.latest, sent.answered)
         elif answer.get("status") != 503:
             sent.refused = True
             self.refused.append(f"{sent.key}: answered {answer}")

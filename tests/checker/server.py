@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from tests.checker.client import PING_INTERVAL_S
-from tests.checker.ids import Id
+from tests.checker.ids import START, Id
 from tests.checker.options import Options
 from tests.checker.process import Process
 from tests.checker.serve import CLOCK
@@ -41,13 +41,15 @@ class End(StrEnum):
 class Server:
     """`life` counts its starts from 1. `crashes` and `restarts` are ids between two lives each.
 
-    Everything accepted before has a lower id, and everything after a higher one. `faults` are
-    lines about what went wrong with its processes.
+    Everything accepted before has a lower id, and everything after a higher one; for that,
+    `latest` must be kept at the newest id that is known. `faults` are lines about what went wrong
+    with its processes.
     """
 
     def __init__(self, options: Options, directory: Path) -> None:
         self.api_key = secrets.token_urlsafe(32)
         self.port = 0
+        self.latest = START
         self.life = 0
         self.crashes: list[Id] = []
         self.restarts: list[Id] = []
@@ -56,7 +58,7 @@ class Server:
         self._options = options
         self._state = directory / "state"
         self._clock = directory / "clock"
-        self._clock_offset_s = self._clock_max_s = 0.0
+        self._clock_offset_s = 0.0
         self._clock.write_bytes(CLOCK.pack(0.0))
         self._process: Process | None = None
 
@@ -91,8 +93,8 @@ class Server:
             await process.stop()
             self.restarts.append(self._now())
         else:
-            # A clock that goes back over a crash would give the same ids twice; see the document.
-            self._set_clock(self._clock_max_s)
+            if self._options.clock_steps:  # back, so that it could give ids out again
+                self._set_clock(self._clock_offset_s - random.uniform(0, CLOCK_MAX_S))
             if end is End.IMPATIENT:
                 process.signal(signal.SIGTERM)
                 await asyncio.sleep(random.uniform(0, _IMPATIENCE_MAX_S))
@@ -129,11 +131,12 @@ class Server:
         self.faults += process.faults
 
     def _now(self) -> Id:
-        return int((time.time() + self._clock_offset_s) * 1000), 0
+        """Return an id that lies between those of the last life and those of the next."""
+        now = int((time.time() + self._clock_offset_s) * 1000), 0
+        return max(now, (self.latest[0], self.latest[1] + 1))
 
     def _set_clock(self, offset_s: float) -> None:
         self._clock_offset_s = offset_s
-        self._clock_max_s = max(self._clock_max_s, offset_s)
         with self._clock.open("r+b") as file:  # in place: the server has it mapped
             file.write(CLOCK.pack(offset_s))
 

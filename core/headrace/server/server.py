@@ -15,6 +15,7 @@ from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
 from headrace.errors import ConfigError, RequestError
 from headrace.hub import Clocks, Hub
+from headrace.position import Position
 from headrace.server import running
 from headrace.server.admission import Admission
 from headrace.server.drain import end_connections, say_goodbye, spread_of
@@ -23,7 +24,7 @@ from headrace.server.sockets import bind, default_max_connections, set_options, 
 from headrace.server.state import StateDirectory
 from headrace.server.stream import StreamProtocol
 from headrace.settings import Settings
-from headrace.snapshot import Snapshot, restore, take
+from headrace.snapshot import restore, take
 from headrace.wheel import TimerWheel
 
 _RETRY_AFTER = (("retry-after", str(limits.RETRY_AFTER_S)),)
@@ -121,7 +122,7 @@ class Server:
             each.listen(limits.LISTEN_BACKLOG)
         if self._state is not None:  # what connects from now on waits in the backlog
             await self._state.begin_writing()
-            self._restore(self._state.load())
+            self._restore(self._state)
         for each in sockets:
             listener = await self.loop.create_server(
                 lambda: HttpProtocol(self),
@@ -135,11 +136,16 @@ class Server:
         self._tick()
         running.add(self)
 
-    def _restore(self, saved: Snapshot | None) -> None:
+    def _restore(self, state: StateDirectory) -> None:
+        saved = state.load()
         if saved is not None:
             return_s = spread_of(len(saved.present), self.settings.drain_s)
             restore(self.hub, saved, return_s=return_s)
-            self.hub.backplane = LocalBackplane(self.hub)
+        else:  # after a crash, in which the clock may have been set back
+            floor = Position(state.reserved_ms() + 1, 0)
+            self.hub.history.begin(max(floor, self.hub.history.floor))
+        state.reserve_ids(self.hub.history.latest.ms)  # clients may be told of it
+        self.hub.backplane = LocalBackplane(self.hub, state.reserve_ids)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a task of its own, and hold on to it until it has ended."""

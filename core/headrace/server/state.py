@@ -39,9 +39,9 @@ class StateDirectory:
         self._file = self._directory / "history"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._waiting, self._accepting, self._writing = (
+            self._waiting, self._accepting, self._writing, self._ids = (
                 os.open(self._directory / name, os.O_RDWR | os.O_CREAT, 0o600)
-                for name in ("waiting", "accepting", "writing")
+                for name in ("waiting", "accepting", "writing", "ids")
             )
         except OSError as error:
             raise ConfigError(
@@ -74,8 +74,24 @@ class StateDirectory:
 
     def close(self) -> None:
         """Let the next process read, and end."""
-        for lock in (self._waiting, self._accepting, self._writing):
-            os.close(lock)
+        for descriptor in (self._waiting, self._accepting, self._writing, self._ids):
+            os.close(descriptor)
+
+    def reserve_ids(self, until_ms: int) -> None:
+        """Note that ids up to `until_ms` may be given out, so that no later process repeats one.
+
+        One write of fixed length into the page cache, which outlives the process. A failure is
+        logged.
+        """
+        try:
+            os.pwrite(self._ids, b"%020d\n" % until_ms, 0)
+        except OSError as error:
+            _log.error("the ids in use could not be noted: %s", error.strerror)
+
+    def reserved_ms(self) -> int:
+        """Return up to which time ids may have been given out; 0 where nothing was noted."""
+        noted = os.pread(self._ids, 20, 0)
+        return int(noted) if noted.isdigit() else 0
 
     def save(self, snapshot: Snapshot) -> None:
         """Write the state; a failure is logged, and the next start is empty."""
