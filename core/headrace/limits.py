@@ -93,6 +93,9 @@ CLIENT_MESSAGES_PER_S = 100.0
 CLIENT_MESSAGES_BURST = 200
 """How often one client may send update-messages; over it 429."""
 
+CLIENT_TARGETS_MAX_COUNT = 100
+"""Clients that one message of a client may be for; each is compared with its grants. Over it 400."""
+
 CLIENT_SENDS_MAX_COUNT = 64
 """Messages of one WebSocket that are being taken at a time; over it 429."""
 
@@ -131,6 +134,12 @@ HISTORY_KEY_BYTES = 256
 
 HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 """Entries that one channel or group may have in the history, so that none can be a flood."""
+
+HISTORY_FLOORS_MAX_KEYS = 64 * 1024
+"""Channels and groups of which it is known what they have lost; the oldest is forgotten first."""
+
+HISTORY_LOST_MAX_KEYS = 32 * 1024
+"""Keys of which it is remembered what they lost last: about 10 MiB at most, outside the bounds."""
 
 IDS_RESERVED_MS = 1000
 """How far ahead a process notes in `state_dir` which ids it may give out."""

@@ -103,6 +103,19 @@ async def test_faults_are_found_before_the_application_is_asked(
     assert (await post(site, token, data="x" * 32768))[0] == 202
 
 
+async def test_a_client_names_no_more_than_so_many_others(serve: Serve) -> None:
+    site = await serve()
+    token = mint(send=["client:*"])
+    names = [str(number) for number in range(limits.CLIENT_TARGETS_MAX_COUNT + 1)]
+    assert (await post(site, token, data="x", to=names[1:]))[0] == 200
+    status, answer = await post(site, token, data="x", to=names)
+    assert status == 400
+    assert "names 101 clients" in answer["detail"]
+    async with site.connect(token) as client:
+        await opened(client)
+        assert (await say(client, data="x", to=names, ref=1))["code"] == 400
+
+
 @only_asyncio
 async def test_an_application_that_refuses_or_is_down(
     application: Application, site: ServerProcess

@@ -8,6 +8,7 @@ import math
 
 import msgspec
 
+from headrace import limits
 from headrace.api.answers import Answer, json_answer
 from headrace.api.auth import claims_of
 from headrace.api.node import Node
@@ -49,6 +50,12 @@ async def take_message(node: Node, claims: Claims, asked: MessageRequest) -> Sen
             (("retry-after", str(math.ceil(wait_s))),),
         )
     entry = entry_of(asked.data, asked.to, asked.group, everyone=False)
+    if len(entry.to) > limits.CLIENT_TARGETS_MAX_COUNT:
+        raise RequestError(
+            400,
+            f'"to" names {len(entry.to)} clients; a client may send to'
+            f" {limits.CLIENT_TARGETS_MAX_COUNT} at a time: use a group",
+        )
     if covers(claims.send, entry):
         return await publish(node, entry)
     application = node.hub.application
