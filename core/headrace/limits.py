@@ -138,9 +138,6 @@ HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 HISTORY_FLOORS_MAX_KEYS = 64 * 1024
 """Channels and groups of which it is known what they have lost; the oldest is forgotten first."""
 
-HISTORY_LOST_MAX_KEYS = 32 * 1024
-"""Keys of which it is remembered what they lost last: about 10 MiB at most, outside the bounds."""
-
 IDS_RESERVED_MS = 1000
 """How far ahead a process notes in `state_dir` which ids it may give out."""
 
