@@ -94,7 +94,7 @@ CLIENT_MESSAGES_BURST = 200
 """How often one client may send update-messages; over it 429."""
 
 CLIENT_TARGETS_MAX_COUNT = 100
-"""Clients that one message of a client may be for; each is compared with its grants. Over it 400."""
+"""Clients that a message of a client may name, each to be compared with its grants; over it 400."""
 
 CLIENT_SENDS_MAX_COUNT = 64
 """Messages of one WebSocket that are being taken at a time; over it 429."""

@@ -1,6 +1,7 @@
 """A tiny application: it is told who comes and goes, gets messages, and may be down."""
 
 import asyncio
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -46,12 +47,13 @@ class Application:
         self.headers: dict[str, str] = {}
         self.under_way = self.most_under_way = 0
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self._changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def up(self) -> None:
         """Listen, on the same port as before."""
@@ -59,7 +61,7 @@ class Application:
         app.router.add_post("/_ah/channel/{kind}/", self._receive)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
         self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
