@@ -21,6 +21,7 @@ from tests.checker.run import run
 @click.option("--kills", default=0, help="Crashes: SIGKILL, and a new start.")
 @click.option("--clock-steps", default=0, help="Steps of the server's wall clock, up to 60 s off.")
 @click.option("--publishers", default=4, help="Publishers, each sending one after the other.")
+@click.option("--pages", default=0, help="So many of the clients are pages in Chromium.")
 @click.option("--rate", default=0.0, help="Messages a second; 0: as the faults leave time for.")
 @click.option("--transports", default=",".join(TRANSPORTS), help="Which, with commas between.")
 @click.option("--plant", type=click.Choice(list(PLANTS)), help="Plant this bug in the server.")

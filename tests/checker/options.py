@@ -19,6 +19,7 @@ class Options:
     kills: int = 0
     clock_steps: int = 0
     publishers: int = 4
+    pages: int = 0
     rate: float = 0.0
     transports: tuple[str, ...] = TRANSPORTS
     plant: str | None = None

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -15,8 +14,10 @@ from tests.checker.client import Client
 from tests.checker.ids import Id
 from tests.checker.journal import Violation
 from tests.checker.options import Options
+from tests.checker.pages import Browser, PageClient
+from tests.checker.plan import Planned, plan_clock, plan_ends, plan_faults
 from tests.checker.poll import PollClient
-from tests.checker.proxy import Fault, Gate, Kind
+from tests.checker.proxy import Fault, Gate
 from tests.checker.publisher import Publisher
 from tests.checker.sending import GROUPS, Composer, end_message
 from tests.checker.server import End, Server, temporary_directory
@@ -30,10 +31,8 @@ CLIENTS: dict[str, type[Client]] = {
 END_TIMEOUT_S = 30.0
 """From the end of the faults until every client has everything."""
 
-_PUBLISHERS_SHARE = 0.03  # so many faults more hit publishers
-_STALL_MAX_S = 3.0
-_KINDS = (Kind.RESET, Kind.CLOSE, Kind.STALL, Kind.DROP, Kind.FREEZE, None)  # None: hang up
-_WEIGHTS = (30, 25, 15, 8, 7, 15)
+PAGES_END_TIMEOUT_S = 90.0
+"""The same where some are pages: they wait longer between tries, and for a dead line."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class _Run:
         self._options = options
         self._say = say
         self._server = Server(options, directory)
+        self._browser = Browser()
         self._faults: Counter[str] = Counter()
         self._fault_happened = asyncio.Event()
         self._clients: list[Client] = []
@@ -72,7 +72,7 @@ class _Run:
         self._gates: list[Gate] = []
         self._members: dict[str, set[str]] = {group: set() for group in GROUPS}
         self._published = 0
-        self._plan: list[tuple[float, Callable[[], None]]] = []  # the last to come first
+        self._plan: list[Planned] = []  # the last to come first
         self._ends: asyncio.Queue[End] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -86,6 +86,7 @@ class _Run:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._browser.stop()
             for gate in self._gates:
                 await gate.close()
             await self._server.stop()
@@ -105,7 +106,12 @@ class _Run:
                 token, pos = await self._channel(http, client_id, groups)
                 gate = await self._open_gate()
                 transport = options.transports[number % len(options.transports)]
-                client = CLIENTS[transport](client_id, token, pos, gate.port, random)
+                parts = (client_id, token, pos, gate.port, random)
+                client: Client
+                if number < options.pages:
+                    client = PageClient(self._browser, transport, *parts)
+                else:
+                    client = CLIENTS[transport](*parts)
                 client.losses_within = options.drops_oldest
                 self._clients.append(client)
         for number in range(options.publishers):
@@ -118,6 +124,7 @@ class _Run:
         self._make_plan()
         self._tasks += [asyncio.create_task(client.run()) for client in self._clients]
         self._tasks.append(asyncio.create_task(self._end_lives()))
+        await self._browser.start()
 
     async def _channel(
         self, http: aiohttp.ClientSession, client_id: str, groups: list[str]
@@ -138,29 +145,15 @@ class _Run:
 
     def _make_plan(self) -> None:
         """Choose every fault, restart, kill and clock step, and at which part of the messages."""
-        options, plan = self._options, self._plan
-        random = options.random("faults")
-        for _ in range(int(options.faults * _PUBLISHERS_SHARE)):
-            gate = random.choice(self._gates[len(self._clients) :])
-            kind = random.choice((Kind.RESET, Kind.CLOSE, Kind.STALL))
-            plan.append((random.random(), partial(gate.arm, _fault(kind, random))))
-        for _ in range(options.faults):
-            share = random.random()
-            number = random.randrange(len(self._clients))
-            chosen = random.choices(_KINDS, _WEIGHTS)[0]
-            if chosen is None:
-                plan.append((share, partial(self._hang_up, self._clients[number])))
-            else:
-                plan.append((share, partial(self._gates[number].arm, _fault(chosen, random))))
-        planned, sudden = (End.RESTART, End.HANDOVER), (End.KILL, End.IMPATIENT)
-        ends = [planned[number % 2] for number in range(options.restarts)]
-        ends += [sudden[number % 2] for number in range(options.kills)]
-        random.shuffle(ends)
-        for number, end in enumerate(ends, start=1):
-            plan.append((number / (len(ends) + 1), partial(self._ends.put_nowait, end)))
+        options, clients = self._options, self._clients
+        gates, publishers = self._gates[: len(clients)], self._gates[len(clients) :]
         clock = options.random("clock")
-        plan += [(clock.random(), partial(self._step, clock)) for _ in range(options.clock_steps)]
-        plan.sort(key=lambda planned: planned[0], reverse=True)
+        plan = [
+            *plan_faults(options, clients, gates, publishers, self._hang_up),
+            *plan_ends(options, self._ends.put_nowait),
+            *plan_clock(options, lambda: self._step(clock)),
+        ]
+        self._plan = sorted(plan, key=lambda planned: planned[0], reverse=True)
 
     # --- meanwhile -----------------------------------------------------------------------------
 
@@ -221,8 +214,9 @@ class _Run:
         """Send the last message; return the clients that did not get it."""
         self._say("the faults are over; everybody catches up")
         await self._publishers[0].say(end_message())
+        timeout_s = PAGES_END_TIMEOUT_S if self._options.pages else END_TIMEOUT_S
         waiting = [asyncio.create_task(client.finished.wait()) for client in self._clients]
-        _, late = await asyncio.wait(waiting, timeout=END_TIMEOUT_S)
+        _, late = await asyncio.wait(waiting, timeout=timeout_s)
         for task in late:
             task.cancel()
         return [client for client in self._clients if not client.finished.is_set()]
@@ -245,13 +239,6 @@ class _Run:
         retries = sum([publisher.retries for publisher in self._publishers])
         accepted = sum([message.answered is not None for message in sent])
         return Outcome(verdict, violations, self._faults, accepted, retries)
-
-
-def _fault(kind: Kind, random: Random) -> Fault:
-    """Return a fault at a random byte, often within a request, a head or a first event."""
-    upward = random.random() < 0.2
-    after_bytes = int(2 ** random.uniform(0, 9 if upward else 13))
-    return Fault(kind, upward, after_bytes, random.uniform(0.2, _STALL_MAX_S))
 
 
 def _pos_of(token: str) -> str:

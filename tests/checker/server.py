@@ -112,6 +112,8 @@ class Server:
 
     async def _spawn(self) -> Process:
         flags = [text for pair in _FLAGS.items() for text in pair]
+        if self._options.pages:
+            flags += ["--allowed-origin", "*"]
         flags += ["--port", str(self.port), "--state-dir", str(self._state)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
         environment |= {"HEADRACE_SECRET": self._secret, "HEADRACE_API_KEY": self.api_key}

@@ -137,7 +137,7 @@ class Verdict:
                 row.violations.append(Violation("stray", text))
             elif receipt.crc != message.crc:
                 row.violations.append(Violation("corrupt", f"the data of {receipt.key} differs"))
-            elif receipt.group != message.group and row.journal.transport != "sse":
+            elif receipt.group != message.group and "sse" not in row.journal.transport:
                 text = f"{receipt.key} came through group {receipt.group!r}, not {message.group!r}"
                 row.violations.append(Violation("corrupt", text))
 
