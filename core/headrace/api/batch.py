@@ -7,6 +7,7 @@ import msgspec
 
 from headrace import limits
 from headrace.api.answers import problem
+from headrace.api.describe import Doc, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.api.send import SendRequest, send_one
 from headrace.api.streaming import BodyStream, StreamedAnswer, lines_of
@@ -58,4 +59,21 @@ async def _answer(call: Call, line: bytes | None, number: int) -> bytes:
     return answer + b"\n"
 
 
-ROUTES = (Route("POST", "/v1/send/batch", Access.APPLICATION, send_batch, streams=True),)
+_DOC = Doc(
+    (
+        Reply(
+            200,
+            "A line for each line that was not empty, in order, while lines still come: a"
+            " `SendAnswer`, or a `Problem` with the `line`'s number from 1 on.",
+            media=NDJSON,
+        ),
+    ),
+    text=f"""
+        A body of any length, in newline-delimited JSON: each line is a `SendRequest` of at most
+        {limits.BODY_MAX_BYTES} bytes. A line that is none fails alone. The content type may also
+        be `application/jsonl`. If the body is cut short, so is the answer.
+        """,
+    example='{"to":"alice","data":"one"}\n{"group":"lobby","data":"two"}\n',
+)
+
+ROUTES = (Route("POST", "/v1/send/batch", Access.APPLICATION, send_batch, streams=True, doc=_DOC),)

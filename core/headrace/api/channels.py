@@ -6,38 +6,51 @@ import msgspec
 
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
+from headrace.api.describe import (
+    AtMostGrants,
+    AtMostGroups,
+    ClientId,
+    Doc,
+    Minutes,
+    Reply,
+    Token,
+)
 from headrace.api.routing import Access, Call, Route
 from headrace.entries import Revoke
+from headrace.errors import RequestError
 
 
 class ChannelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom the channel is for, how long its token lasts, and what the token allows."""
 
-    client_id: str
-    duration_minutes: int = limits.TOKEN_DEFAULT_MINUTES
-    groups: tuple[str, ...] = ()
-    send: tuple[str, ...] = ()
+    client_id: ClientId
+    duration_minutes: Minutes = limits.TOKEN_DEFAULT_MINUTES
+    groups: AtMostGroups = ()
+    send: AtMostGrants = ()
 
 
 class ChannelAnswer(msgspec.Struct, frozen=True):
     """The token, a secret of that client's, and when it expires, in seconds since the epoch."""
 
-    token: str
-    client_id: str
+    token: Token
+    client_id: ClientId
     expires_at: float
 
 
 async def create_channel(call: Call) -> Answer:
     """Mint a token that starts at the newest id, so that nothing sent from now on is lost."""
     asked: ChannelRequest = call.body
-    minted = call.node.mint(asked.client_id, asked.duration_minutes, asked.groups, asked.send)
+    minutes = asked.duration_minutes
+    if minutes != int(minutes):
+        raise RequestError(400, f"duration_minutes is {minutes}; it must be a whole number")
+    minted = call.node.mint(asked.client_id, int(minutes), asked.groups, asked.send)
     return json_answer(ChannelAnswer(minted.token, asked.client_id, minted.expires_at))
 
 
 class RevokeAnswer(msgspec.Struct, frozen=True):
     """How many open sessions were closed, with 4003."""
 
-    client_id: str
+    client_id: ClientId
     sessions: int
 
 
@@ -51,7 +64,15 @@ async def revoke_channel(call: Call) -> Answer:
     return json_answer(RevokeAnswer(client_id, sessions))
 
 
+_CREATE = Doc(
+    (Reply(200, "The client's token.", ChannelAnswer),),
+    text=f"Groups and grants are in the token, which is at most {limits.TOKEN_MAX_BYTES} bytes"
+    " long.",
+    example={"client_id": "alice", "groups": ["lobby"], "send": ["group:lobby"]},
+)
+_REVOKE = Doc((Reply(200, "How many sessions were closed.", RevokeAnswer),))
+
 ROUTES = (
-    Route("POST", "/v1/channels", Access.APPLICATION, create_channel, ChannelRequest),
-    Route("DELETE", "/v1/channels/{client_id}", Access.APPLICATION, revoke_channel),
+    Route("POST", "/v1/channels", Access.APPLICATION, create_channel, ChannelRequest, doc=_CREATE),
+    Route("DELETE", "/v1/channels/{client_id}", Access.APPLICATION, revoke_channel, doc=_REVOKE),
 )

@@ -3,6 +3,7 @@
 import msgspec
 
 from headrace.api.answers import Answer, json_answer
+from headrace.api.describe import ClientId, Doc, GroupName, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.entries import Join, Leave
 
@@ -12,8 +13,8 @@ _MEMBER = "/v1/groups/{group}/members/{client_id}"
 class MembershipAnswer(msgspec.Struct, frozen=True):
     """What holds now, and for how many open sessions."""
 
-    group: str
-    client_id: str
+    group: GroupName
+    client_id: ClientId
     member: bool
     sessions: int
 
@@ -37,7 +38,9 @@ async def _change(call: Call, kind: type[Join | Leave]) -> Answer:
     return json_answer(MembershipAnswer(group, client_id, kind is Join, sessions))
 
 
+_DOC = Doc((Reply(200, "What holds now.", MembershipAnswer),))
+
 ROUTES = (
-    Route("PUT", _MEMBER, Access.APPLICATION, join),
-    Route("DELETE", _MEMBER, Access.APPLICATION, leave),
+    Route("PUT", _MEMBER, Access.APPLICATION, join, doc=_DOC),
+    Route("DELETE", _MEMBER, Access.APPLICATION, leave, doc=_DOC),
 )

@@ -5,12 +5,14 @@ application's to judge.
 """
 
 import math
+from typing import Literal
 
 import msgspec
 
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
 from headrace.api.auth import claims_of
+from headrace.api.describe import ClientId, Data, Doc, GroupName, Reply
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
 from headrace.api.send import SendAnswer, entry_of, publish
@@ -24,9 +26,15 @@ from headrace.tokens import Claims
 class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The data, and to whom: `to` (a client ID or a list), `group`, or neither."""
 
-    data: str
-    to: str | tuple[str, ...] = ()
-    group: str | None = None
+    data: Data
+    to: ClientId | tuple[ClientId, ...] = ()
+    group: GroupName | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The application has taken the message."""
+
+    status: Literal["accepted"]
 
 
 async def post_message(call: Call) -> Answer:
@@ -37,7 +45,7 @@ async def post_message(call: Call) -> Answer:
     """
     claims = claims_of(call.node, call.request)
     sent = await take_message(call.node, claims, call.body)
-    return json_answer(sent) if sent is not None else json_answer({"status": "accepted"}, 202)
+    return json_answer(sent) if sent is not None else json_answer(Accepted("accepted"), 202)
 
 
 async def take_message(node: Node, claims: Claims, asked: MessageRequest) -> SendAnswer | None:
@@ -75,4 +83,29 @@ async def take_message(node: Node, claims: Claims, asked: MessageRequest) -> Sen
     return None
 
 
-ROUTES = (Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest, asks=True),)
+_DOC = Doc(
+    (
+        Reply(200, "The message was relayed, as the token's `send` claim allows.", SendAnswer),
+        Reply(202, "The application has taken the message.", Accepted),
+    ),
+    errors=(429,),
+    summary="Send an update-message to the application, or to other clients.",
+    text=f"""
+        A client may send {limits.CLIENT_MESSAGES_PER_S:g} messages a second, and
+        {limits.CLIENT_MESSAGES_BURST} at once.
+        """,
+    rule={
+        "not": {
+            "required": ["to", "group"],
+            "properties": {
+                "to": {"anyOf": [{"type": "string"}, {"minItems": 1}]},
+                "group": {"type": "string"},
+            },
+        }
+    },
+    example={"data": "hello", "group": "lobby"},
+)
+
+ROUTES = (
+    Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest, asks=True, doc=_DOC),
+)

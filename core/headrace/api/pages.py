@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from headrace.api.answers import Answer, Headers
+from headrace.api.describe import Doc, Parameter, Reply
 from headrace.api.routing import Access, Call, Handler, Route
 
 
@@ -42,9 +43,34 @@ def _static(name: str, media_type: str, *, shared: bool = True) -> Handler:
     return handler
 
 
+def _script(name: str, summary: str) -> Doc:
+    etag = {"ETag": "Names this version of the file."}
+    return Doc(
+        (
+            Reply(200, "The script.", media="text/javascript", headers=etag),
+            Reply(304, "The version that you have is the newest.", media=None, headers=etag),
+        ),
+        (Parameter("If-None-Match", "The `ETag` of the version that you have.", place="header"),),
+        name=name,
+        summary=summary,
+    )
+
+
 ROUTES = (
-    Route("GET", "/_ah/channel/jsapi", Access.OPEN, _static("jsapi.js", "text/javascript")),
-    Route("GET", "/headrace.js", Access.OPEN, _static("headrace.js", "text/javascript")),
+    Route(
+        "GET",
+        "/_ah/channel/jsapi",
+        Access.OPEN,
+        _static("jsapi.js", "text/javascript"),
+        doc=_script("jsapi", "The App Engine script, which gives a page `goog.appengine.Channel`."),
+    ),
+    Route(
+        "GET",
+        "/headrace.js",
+        Access.OPEN,
+        _static("headrace.js", "text/javascript"),
+        doc=_script("headrace_js", "The JavaScript client as an ES module."),
+    ),
 )
 
 DEMO_ROUTES = (Route("GET", "/", Access.OPEN, _static("demo.html", "text/html", shared=False)),)

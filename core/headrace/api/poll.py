@@ -5,10 +5,14 @@ and the presence grace keeps the client present.
 """
 
 import asyncio
+from typing import Literal
+
+import msgspec
 
 from headrace import codes, limits
 from headrace.api.answers import JSON, Answer
 from headrace.api.auth import claims_of, query_value
+from headrace.api.describe import LAST_ID, Data, Doc, GroupName, MessageId, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import ExpiredTokenError, RequestError, RevokedTokenError, TokenError
 from headrace.message import Encodable, Form, Notice
@@ -18,6 +22,29 @@ _FAULTS: dict[int, type[TokenError]] = {
     codes.EXPIRED_TOKEN: ExpiredTokenError,
     codes.REVOKED_TOKEN: RevokedTokenError,
 }
+
+
+# The two that follow are for the document and for tests: `poll` puts bytes together that are
+# the same for every client.
+
+
+class PollMessage(msgspec.Struct, frozen=True):
+    """A message; it has a `group` where it came through one."""
+
+    id: MessageId
+    data: Data
+    group: GroupName | msgspec.UnsetType = msgspec.UNSET
+
+
+class PollAnswer(msgspec.Struct, frozen=True):
+    """What has come, and the id to ask with the next time.
+
+    `recovered` is there, and false, where something after the asked-for id may be lost.
+    """
+
+    messages: tuple[PollMessage, ...]
+    last_id: MessageId
+    recovered: Literal[False] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PollSink:
@@ -85,4 +112,14 @@ def _fault(code: int) -> TokenError | RequestError:
     return RequestError(503, f"the poll was ended: {codes.REASONS[code]}", retry_after)
 
 
-ROUTES = (Route("GET", "/v1/poll", Access.CLIENT, poll, waits=True),)
+_DOC = Doc(
+    (Reply(200, "The messages, of which there may be none.", PollAnswer),),
+    (LAST_ID,),
+    summary="A long poll: wait for messages, and ask again with the last id.",
+    text=f"""
+        Answers at once if there is something after `last_id`, else as soon as something comes, or
+        with no messages after {limits.POLL_WAIT_S:g} seconds.
+        """,
+)
+
+ROUTES = (Route("GET", "/v1/poll", Access.CLIENT, poll, waits=True, doc=_DOC),)

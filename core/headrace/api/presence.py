@@ -4,6 +4,7 @@ import msgspec
 
 from headrace.api.answers import Answer, json_answer
 from headrace.api.auth import query_value
+from headrace.api.describe import ClientId, Doc, GroupName, Parameter, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import RequestError
 from headrace.hub import Hub
@@ -16,7 +17,7 @@ class ClientPresence(msgspec.Struct, frozen=True):
     For the grace after its last session a client is still online, with none.
     """
 
-    client_id: str
+    client_id: ClientId
     online: bool
     since: float | None
     sessions: int
@@ -25,7 +26,7 @@ class ClientPresence(msgspec.Struct, frozen=True):
 class GroupPresence(msgspec.Struct, frozen=True):
     """The clients of a group that have a session, and how many they are."""
 
-    group: str
+    group: GroupName
     count: int
     clients: tuple[ClientPresence, ...]
 
@@ -56,7 +57,13 @@ def _presence_of(hub: Hub, client_id: str) -> ClientPresence:
     return ClientPresence(client_id, since is not None, since, sessions)
 
 
+_CLIENT = Doc((Reply(200, "Whether the client is there.", ClientPresence),))
+_GROUP = Doc(
+    (Reply(200, "Who of the group is there.", GroupPresence),),
+    (Parameter("group", "The group.", GroupName, required=True),),
+)
+
 ROUTES = (
-    Route("GET", "/v1/presence/{client_id}", Access.APPLICATION, client_presence),
-    Route("GET", "/v1/presence", Access.APPLICATION, group_presence),
+    Route("GET", "/v1/presence/{client_id}", Access.APPLICATION, client_presence, doc=_CLIENT),
+    Route("GET", "/v1/presence", Access.APPLICATION, group_presence, doc=_GROUP),
 )

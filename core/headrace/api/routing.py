@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from headrace.api.answers import Answer
+from headrace.api.describe import Doc
 from headrace.api.node import Node
 from headrace.api.streaming import StreamedAnswer
 from headrace.errors import RequestError
@@ -34,14 +35,14 @@ class Call(NamedTuple):
 Handler = Callable[[Call], Awaitable[Answer | StreamedAnswer]]
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, eq=False):
     """One row of the table. In `path`, `{name}` stands for one segment, percent-encoded.
 
     `body` is the type of the JSON body, None for a route that takes none. Without a `handler` the
     connection itself becomes the answer (a WebSocket, an event stream), and the server does the
     rest. A handler that `waits` for something to happen is cancelled when the client goes; one
     that `streams` gets its body as a `BodyStream` and may answer before that has ended; one that
-    `asks` the application takes as long as that does.
+    `asks` the application takes as long as that does. `doc` is for `/openapi.json`.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Route(msgspec.Struct, frozen=True):
     waits: bool = False
     streams: bool = False
     asks: bool = False
+    doc: Doc | None = None
 
 
 class Match(NamedTuple):

@@ -3,6 +3,7 @@
 import msgspec
 
 from headrace.api.answers import Answer, json_answer
+from headrace.api.describe import ClientId, Data, Doc, GroupName, IdempotencyKey, MessageId, Reply
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
 from headrace.entries import Entry
@@ -15,17 +16,17 @@ class SendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sent again.
     """
 
-    data: str
-    to: str | tuple[str, ...] = ()
-    group: str | None = None
+    data: Data
+    to: ClientId | tuple[ClientId, ...] = ()
+    group: GroupName | None = None
     everyone: bool = False
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 class SendAnswer(msgspec.Struct, frozen=True):
     """The message's id, and how many open sessions it was queued for."""
 
-    id: str
+    id: MessageId
     sessions: int
 
 
@@ -55,4 +56,19 @@ async def send(call: Call) -> Answer:
     return json_answer(await send_one(call.node, call.body))
 
 
-ROUTES = (Route("POST", "/v1/send", Access.APPLICATION, send, SendRequest),)
+_DOC = Doc(
+    (Reply(200, "The message is on its way, also where nobody is connected.", SendAnswer),),
+    rule={
+        "oneOf": [
+            {
+                "required": ["to"],
+                "properties": {"to": {"anyOf": [{"type": "string"}, {"minItems": 1}]}},
+            },
+            {"required": ["group"], "properties": {"group": {"type": "string"}}},
+            {"required": ["everyone"], "properties": {"everyone": {"const": True}}},
+        ]
+    },
+    example={"to": ["alice", "bob"], "data": "hello"},
+)
+
+ROUTES = (Route("POST", "/v1/send", Access.APPLICATION, send, SendRequest, doc=_DOC),)

@@ -6,6 +6,7 @@ import msgspec
 
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
+from headrace.api.describe import Doc, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import RequestError
 from headrace.version import __version__
@@ -74,8 +75,12 @@ async def ready(call: Call) -> Answer:
     return json_answer(Readiness("ready"))
 
 
+_STATS = Doc((Reply(200, "The numbers.", Stats),))
+_HEALTH = Doc((Reply(200, "It does.", Health),))
+_READY = Doc((Reply(200, "They may.", Readiness),), summary="Answer whether clients may come.")
+
 ROUTES = (
-    Route("GET", "/v1/stats", Access.APPLICATION, stats),
-    Route("GET", "/healthz", Access.OPEN, health),
-    Route("GET", "/readyz", Access.OPEN, ready),
+    Route("GET", "/v1/stats", Access.APPLICATION, stats, doc=_STATS),
+    Route("GET", "/healthz", Access.OPEN, health, doc=_HEALTH),
+    Route("GET", "/readyz", Access.OPEN, ready, doc=_READY),
 )

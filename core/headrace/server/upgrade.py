@@ -56,7 +56,8 @@ def open_event_stream(
     TokenError or RequestError where there is nothing to stream.
     """
     claims = claims_of(server.node, request)
-    last_id = _last_id(request.header("last-event-id") or query_value(request, "last_id"))
+    asked = _last_id(query_value(request, "last_id"))
+    last_id = _last_id(request.header("last-event-id")) or asked
     headers = server.dispatcher.with_cors(request, Answer(200, HEADERS)).headers
     head = http.start_response(200, (server.date, *headers), until_close=True)
     if request.method == "HEAD":
