@@ -130,3 +130,26 @@ def test_a_piece_that_raises_is_charged_and_holds_nobody_up() -> None:
         loop.submit("faulty", cost_s=0.01)
     loop.submit("h")
     assert loop.tick() == ["h"]
+
+
+def test_deferred_work_lets_those_who_wait_go_first() -> None:
+    loop = Loop()
+    loop.admission.defer(lambda: loop.submit("deferred"))
+    assert loop.done == []
+    for name in "abc":
+        loop.submit(name)
+    assert loop.tick() == [*"abc", "deferred"]
+
+
+def test_work_that_defers_itself_has_one_tick_asked_for_at_a_time() -> None:
+    loop = Loop()
+
+    def again() -> None:
+        loop.submit("again")
+        loop.now_s += 0.01
+        loop.admission.defer(again)
+
+    loop.admission.defer(again)
+    for _ in range(5):
+        loop.tick()
+        assert len(loop.scheduled) == 1

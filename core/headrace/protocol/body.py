@@ -64,6 +64,10 @@ _FRAMING_BYTES: Final = 16
 only padding with extensions passes it."""
 
 
+_PIECES_MAX_COUNT: Final = 64
+"""Chunks that one call decodes: of tiny ones a read holds 40,000, and others wait meanwhile."""
+
+
 class ChunkedBody:
     """A body in the chunked transfer coding (section 7.1); `done` after its trailers.
 
@@ -88,12 +92,12 @@ class ChunkedBody:
 
         Raises RequestError: 400 malformed, 413 over `max_bytes` (None: no limit), 431 too long
         trailers. What came before a fault is returned first, and the fault raised by the next
-        call.
+        call; so is what comes behind `_PIECES_MAX_COUNT` chunks.
         """
         pieces: list[bytes] = []
         position = 0
         try:
-            while self._at is not _At.DONE:
+            while self._at is not _At.DONE and len(pieces) < _PIECES_MAX_COUNT:
                 taken = self._step(buffer, position, pieces, max_bytes)
                 if not taken:
                     break

@@ -1,9 +1,10 @@
-"""New connections take turns, so that an accept storm does not starve delivery.
+"""New connections and busy ones take turns, so that no storm of them starves delivery.
 
 A handshake costs some hundred microseconds; a thousand that arrive together would hold the event
 loop for long enough to be felt by everybody who waits for a message. So the first bytes of new
 connections are worked off for a few milliseconds of each tick of the loop, in the order in which
-they came, and between two such turns the loop delivers.
+they came, and between two such turns the loop delivers. What one connection has sent beyond a
+fair share waits in the same queue.
 """
 
 from collections import deque
@@ -34,13 +35,20 @@ class Admission:
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run `work` now if this tick's budget lasts and nobody waits, else in its turn."""
+        if self._waiting or self._spent_s >= self._budget_s:
+            self.defer(work)
+            return
         if not self._scheduled:
             self._scheduled = True
             self._schedule(self._next_tick)
-        if self._waiting or self._spent_s >= self._budget_s:
-            self._waiting.append(work)
-        else:
-            self._run(work)
+        self._run(work)
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Run `work` in a tick to come, when those that wait already have had their turn."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._schedule(self._next_tick)
+        self._waiting.append(work)
 
     def _next_tick(self) -> None:
         self._scheduled = False
@@ -49,7 +57,7 @@ class Admission:
             while self._waiting and self._spent_s < self._budget_s:
                 self._run(self._waiting.popleft())
         finally:  # a piece that raises holds nobody up
-            if self._waiting:
+            if self._waiting and not self._scheduled:
                 self._scheduled = True
                 self._schedule(self._next_tick)
 

@@ -51,6 +51,7 @@ class HttpProtocol(asyncio.Protocol):
         "_streak",
         "_task",
         "_transport",
+        "_waits_turn",
         "tick",
     )
 
@@ -70,7 +71,8 @@ class HttpProtocol(asyncio.Protocol):
         self._lingers = False
         self._paused = False  # the peer does not read its answers
         self._peer_ended = False
-        self._streak = 0  # requests answered without the loop having had a turn
+        self._streak = 0  # requests, and further pieces of bodies, since the loop had a turn
+        self._waits_turn = False
 
     # --- the transport's callbacks -------------------------------------------------------------
 
@@ -177,15 +179,22 @@ class HttpProtocol(asyncio.Protocol):
     def _advance(self) -> None:
         """Act on the events that are there, until bytes, a handler or the peer are awaited."""
         while not self._lingers and self._may_take():
+            if self._had_its_turn():
+                self._waits_turn = True
+                self._transport.pause_reading()
+                self._server.admission.defer(self._take_turn)
+                break
             try:
                 event = self._http.next_event()
                 if event is None:
                     break
                 if isinstance(event, Request):
+                    self._streak += 1
                     self._begin(event)
                 elif self._exchange is not None:
                     self._feed(self._exchange.body, event)
                 elif isinstance(event, Body):
+                    self._streak += bool(self._body)  # one piece comes with its request
                     self._body.append(event.data)
                 elif isinstance(event, EndOfRequest):
                     self._run()
@@ -201,7 +210,23 @@ class HttpProtocol(asyncio.Protocol):
         """Whether the next event has its turn: one request at a time, and none for the deaf."""
         if self._exchange is not None:  # it takes its body while it answers
             return True
-        return self._task is None and not self._paused
+        return self._task is None and not self._paused and not self._waits_turn
+
+    def _had_its_turn(self) -> bool:
+        """Whether what is left of a read has to wait until others were served, refusals too."""
+        if self._exchange is not None or self._http.state is State.IDLE:
+            return False
+        return self._streak >= limits.REQUESTS_PER_TICK
+
+    def _take_turn(self) -> None:
+        """Go on with what is left of a read."""
+        self._waits_turn = False
+        self._streak = 0
+        if self._transport.is_closing():
+            return
+        if not self._paused:
+            self._transport.resume_reading()
+        self._advance()
 
     def _begin(self, request: Request) -> None:
         """Find the route; a refusal comes before the body is asked for."""
@@ -262,8 +287,7 @@ class HttpProtocol(asyncio.Protocol):
     def _answer(self, route: Route, match: Match, request: Request) -> None:
         """Have the handler answer: at once, or in a task if it may wait or others have a turn."""
         work = self._server.dispatcher.answer(match, request, b"".join(self._body))
-        self._streak += 1
-        if route.waits or route.asks or self._streak > limits.REQUESTS_PER_TICK:
+        if route.waits or route.asks:
             self._task = self._server.loop.create_task(self._answer_later(work))
         else:
             try:
