@@ -184,6 +184,12 @@ def test_check_config_says_whether_serve_would_start() -> None:
         "Error: --port is 'x'; it must be a whole number\n"
     )
     assert "no variable HEADRACE_PRT" in failed(2, "check-config", env={"HEADRACE_PRT": "1"})
+    result = run("check-config", "--allowed-origin", "example.com")
+    assert result.exit_code == 2
+    assert "allowed_origins has 'example.com'" in result.stderr
+    result = run("check-config", "--tls-cert", "/no.pem", "--tls-key", "/no.key")
+    assert result.exit_code == 2
+    assert "tls_cert /no.pem and tls_key /no.key cannot be used" in result.stderr
 
 
 @pytest.fixture

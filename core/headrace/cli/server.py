@@ -7,6 +7,7 @@ import msgspec
 
 from headrace import config, limits
 from headrace.cli.flags import CONFIGURATION, load, mint_token, settings_flags
+from headrace.origins import OriginPolicy
 from headrace.settings import Settings
 
 
@@ -63,14 +64,21 @@ def check_config(**flags: object) -> None:
     """Show the settings, where each came from, and whether `serve` would start with them.
 
     Takes the same flags as `serve`. Of keys only the lengths are shown. The exit code is 2 where
-    `serve` would refuse to start.
+    `serve` would refuse to start; whether the address is free and the state directory can be
+    written to is not tried.
     """
+    # Late, so that the other commands start without it.
+    from headrace.server.sockets import tls_context
+
     loaded = load(flags)
     rows = config.describe(loaded)
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, value, source in rows:
         click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
-    _, lines = config.complete(loaded.settings, new_key=new_key)
+    settings, lines = config.complete(loaded.settings, new_key=new_key)
+    OriginPolicy(settings.allowed_origins)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls_context(settings.tls_cert, settings.tls_key)
     if lines:
         click.echo("\n`headrace serve` will make up the missing keys: for trying out only.")
 
