@@ -98,4 +98,4 @@ async def test_a_port_in_use(environ: dict[str, str]) -> None:
     port = environ["HEADRACE_URL"].rpartition(":")[2]
     returncode, _, stderr = await run("serve", "--port", port)
     assert returncode == 2
-    assert re.match(r"Error: cannot listen on .* in use", stderr)
+    assert re.match(r"Error: cannot listen on .* in use; .*HEADRACE_PORT", stderr)

@@ -37,7 +37,7 @@ async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             each.close()
         raise ConfigError(
             f"cannot listen on host {host}, port {port}: {error.strerror or error}; choose another"
-            " with --host and --port"
+            " with --host and --port (HEADRACE_HOST, HEADRACE_PORT)"
         ) from None
     return sockets
 
