@@ -68,6 +68,9 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 FLUSH_MAX_BYTES = 256 * 1024
 """The most that one write hands to a transport, beyond a single message."""
 
+FRAMES_PER_TURN_BYTES = 4 * 1024
+"""Of one read of a WebSocket, before others have a turn: 680 frames, of the smallest."""
+
 PENDING_CONTROL_MAX_BYTES = 16 * 1024
 """Pongs and answers queued for a peer that sends but does not read; over it the peer is cut."""
 

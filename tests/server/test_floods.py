@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.server.kit import Site
-from tests.server.wire import request, wire
+from tests.server.conftest import Serve
+from tests.server.kit import Site, mint
+from tests.server.wire import CONTINUATION, Wire, masked, request, wire
 
+from headrace import frames, limits
 from headrace.api.dispatch import Dispatcher
 from headrace.protocol.body import ChunkedBody
+from headrace.protocol.guard import Guard
+from headrace.server.websocket import WebSocketProtocol
 
 REFUSED = 4000
 
@@ -37,6 +42,12 @@ class LongestRun:
 
     def _end_tick(self) -> None:
         self._run = 0
+
+
+async def write_until_cut(client: Wire, data: bytes) -> None:
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while True:
+            await client.write(data)
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
@@ -67,3 +78,69 @@ async def test_a_body_of_tiny_chunks_takes_turns(
         assert (await client.reply()).status == 400
     assert run.calls > 3 * chunks
     assert run.longest < 3 * chunks / 4
+
+
+@pytest.mark.parametrize("token", [mint(), "none"], ids=["a client", "no token"])
+async def test_tiny_frames_take_turns(
+    site: Site, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    run = LongestRun()
+    run.watch(monkeypatch, Guard, "frame_inbound_complete")
+    async with wire(site.port) as client:
+        await client.upgrade(token)
+        fragments = masked(CONTINUATION, b"", final=False) * 20_000
+        await client.write(masked(frames.TEXT, b"", final=False) + fragments)
+        await client.write(masked(CONTINUATION, b"") + masked(frames.PING, b"last"))
+        if token != "none":
+            await client.json()
+            assert (await client.json())["code"] == 400
+            assert await client.frame() == (frames.PONG, b"last")
+        else:
+            assert await client.close_code() == 4001
+            await client.read_until_cut()
+    assert run.calls >= 20_000
+    assert run.longest < 20_000 / 4
+
+
+async def test_pings_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = LongestRun()
+    run.watch(monkeypatch, WebSocketProtocol, "_write_control")
+    pings = 20_000
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        writing = asyncio.create_task(client.write(masked(frames.PING, b"") * pings))
+        for _ in range(pings):
+            assert await client.frame() == (frames.PONG, b"")
+        await writing
+    assert run.calls == pings
+    assert run.longest < pings / 4
+
+
+async def test_whoever_renews_without_reading_is_cut(site: Site) -> None:
+    token = mint("\x01" * 250)
+    renewal = masked(frames.TEXT, b'{"type":"renew","token":"%b"}' % token.encode())
+    async with wire(site.port, receive_buffer_bytes=4096) as client:
+        await client.upgrade(token)
+        writing = asyncio.create_task(write_until_cut(client, renewal * 10))
+        await site.connections_end()
+        await writing
+
+
+async def test_whoever_reads_slowly_may_ping_meanwhile(serve: Serve) -> None:
+    site = await serve(write_timeout_s=60)
+    async with wire(site.port, receive_buffer_bytes=4096) as client:
+        await client.upgrade(mint())
+        await client.json()
+        data = ["x" * 32_000] * 31
+        for each in data:
+            await site.send(each)
+        for _ in range(20):
+            await client.write(masked(frames.PING, b"still here"))
+        await site.stats()
+        for each in data:
+            while (answer := await client.frame())[0] != frames.TEXT:
+                pass
+            assert each.encode() in answer[1]
+        assert len(site.server.connections) > 0
+    assert 20 * len(b"still here") < limits.PENDING_CONTROL_MAX_BYTES

@@ -11,6 +11,7 @@ An idle one is this object, its session and its transport; everything else belon
 import asyncio
 from collections.abc import Iterable
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,7 +60,7 @@ class WebSocketProtocol(StreamProtocol):
     that is only there to be told of its token's fault gets `refuse` instead, and no session.
     """
 
-    __slots__ = ("_heard", "_reader", "_sends", "_state")
+    __slots__ = ("_heard", "_reader", "_sends", "_state", "_unread_bytes")
 
     def __init__(self, server: "Server", transport: asyncio.Transport, form: Form) -> None:
         super().__init__(server, transport, form)
@@ -67,6 +68,7 @@ class WebSocketProtocol(StreamProtocol):
         self._state = State.OPEN
         self._heard = True
         self._sends = 0  # messages of the client that are being taken
+        self._unread_bytes = 0  # answers since the peer has stopped reading
 
     def refuse(self, error: TokenError) -> None:
         """Close at once with the code of a token's fault."""
@@ -81,8 +83,25 @@ class WebSocketProtocol(StreamProtocol):
             self._set_closing_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Take the peer's frames."""
+        """Take the peer's frames; of a long read, the rest waits until others had their turn."""
         self._heard = True
+        if len(data) <= limits.FRAMES_PER_TURN_BYTES:
+            self._read(data)
+        else:
+            self._transport.pause_reading()
+            self._read_on(data, 0)
+
+    def _read_on(self, data: bytes, start: int) -> None:
+        end = start + limits.FRAMES_PER_TURN_BYTES
+        self._read(data[start:end])
+        if self._transport.is_closing():
+            return
+        if end < len(data):
+            self._server.admission.defer(partial(self._read_on, data, end))
+        else:
+            self._transport.resume_reading()
+
+    def _read(self, data: bytes) -> None:
         try:
             events = self._reader.receive_data(data)
         except FrameError as error:
@@ -136,7 +155,7 @@ class WebSocketProtocol(StreamProtocol):
             asked = _decode(data)
             if isinstance(asked, _Send):
                 self._send(session, asked)
-            else:
+            elif self._may_answer(len(asked.token)):  # an `open` is not much longer
                 self._server.hub.renew(session, self._server.node.verify(asked.token))
                 self._set_deadline(self._server.clocks.monotonic())
         except msgspec.DecodeError as error:
@@ -187,11 +206,20 @@ class WebSocketProtocol(StreamProtocol):
         self._set_closing_deadline()
 
     def _write_control(self, data: bytes) -> None:
-        """Write an answer to what the peer sent; cut a peer that sends but does not read."""
-        if self._state is not State.OPEN:
-            return
-        waiting = self._transport.get_write_buffer_size()
-        if waiting > limits.WRITE_HIGH_WATER_BYTES + limits.PENDING_CONTROL_MAX_BYTES:
-            self._transport.abort()
-            return
-        self._transport.write(data)
+        """Write an answer to what the peer sent."""
+        if self._state is State.OPEN and self._may_answer(len(data)):
+            self._transport.write(data)
+
+    def _may_answer(self, size_bytes: int) -> bool:
+        """Cut a peer that sends but does not read; tell whether this is none.
+
+        What counts is the answers to what it sends, not the messages that it has still to read.
+        """
+        if self._paused_at is None:
+            self._unread_bytes = 0
+            return True
+        self._unread_bytes += size_bytes
+        if self._unread_bytes <= limits.PENDING_CONTROL_MAX_BYTES:
+            return True
+        self._transport.abort()
+        return False
