@@ -1,17 +1,20 @@
-"""What a client that comes back can be given again.
+"""What a client that comes back can be given again, and an honest word on what it cannot.
 
 One log per process in id order, and beside it an index: for each key (a channel, a group,
 everyone) its messages in the same order. The log is bounded in bytes and in age and loses entries
-from its left end only, so one id, the `floor`, says exactly what can be promised: whoever has seen
-everything up to the floor can be given all that came after. A key that has more than its share of
-entries loses its own oldest, and has a floor of its own then.
+from its left end only. A key that has more than its share of entries loses its own oldest.
 
-Append and eviction cost O(1) per key of the message; `since` costs the size of what it returns
-and a binary search per key.
+Each key has a floor, the id of the message last lost under it: whoever has seen everything up to
+the floors of its keys can be given all that came after. Floors outlive the messages, or a client
+whose keys were quiet for long would be told of losses that were others'. They are bounded in
+number: where one is forgotten, its id becomes the floor of all keys of which nothing is known.
+
+Append and eviction cost O(1) per key of the message, a floor O(1) per key; `since` costs the size
+of what it returns and a binary search per key.
 """
 
 from bisect import bisect_right
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from heapq import merge
 from operator import attrgetter
@@ -41,7 +44,7 @@ class _Log:
     __slots__ = ("floor", "messages", "start")
 
     def __init__(self) -> None:
-        self.floor: Position | None = None  # the last one lost to the key's own bound
+        self.floor = START  # the last one lost to the key's own bound
         self.messages: list[Message] = []
         self.start = 0
 
@@ -65,11 +68,21 @@ class _Log:
 class History:
     """The recent messages, by id and by key.
 
-    `floor` is the id up to which a client must have seen everything for a promise to be possible:
-    at first the process's start, then the id of the message evicted last.
+    `latest` is the newest id of all. `floor` is the floor of every key of which no loss is known:
+    at first the process's start, or where the process before it had come to; later the highest
+    that was forgotten.
     """
 
-    __slots__ = ("_entries", "_logs", "_max_age_ms", "_max_bytes", "floor", "latest", "size_bytes")
+    __slots__ = (
+        "_entries",
+        "_floors",
+        "_logs",
+        "_max_age_ms",
+        "_max_bytes",
+        "floor",
+        "latest",
+        "size_bytes",
+    )
 
     def __init__(self, floor: Position, *, max_bytes: int, max_age_s: float) -> None:
         self.floor = floor
@@ -79,6 +92,9 @@ class History:
         self._max_age_ms = int(max_age_s * 1000)
         self._entries: deque[tuple[Message, tuple[str, ...]]] = deque()
         self._logs: dict[str, _Log] = {}
+        # By key, the last message that the log has lost; in the order of ids, as the log loses
+        # them. What a key has lost to its own bound lies after all of these, and in its `_Log`.
+        self._floors: OrderedDict[str, Position] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -102,20 +118,22 @@ class History:
         """Return all that is remembered: each message with its keys, in order."""
         return self._entries
 
-    def key_floors(self) -> dict[str, Position]:
-        """Return the floors of the keys that have lost entries to their own bound."""
-        return {key: log.floor for key, log in self._logs.items() if log.floor is not None}
+    def floors(self) -> Mapping[str, Position]:
+        """Return the ids of the messages last lost from the log, by key, in order.
 
-    def begin(self, floor: Position) -> None:
-        """Start an empty history at `floor`, as one that goes on from another process's."""
+        What keys have lost to their own bound is not among them: the log still has it, and a
+        history that is given the log's entries again comes to the same floors.
+        """
+        return self._floors
+
+    def begin(self, floor: Position, floors: Mapping[str, Position] | None = None) -> None:
+        """Start an empty history at `floor`, as one that goes on from another process's.
+
+        `floors` is what that one's `floors()` returned.
+        """
         self.floor = self.latest = floor
-
-    def begin_keys(self, floors: Mapping[str, Position]) -> None:
-        """Give keys that have entries the floors they had in another process."""
-        for key, floor in floors.items():
-            log = self._logs.get(key)
-            if log is not None and (log.floor is None or log.floor < floor):
-                log.floor = floor
+        for key, position in (floors or {}).items():
+            self._lose(key, position)
 
     def expire(self, now_ms: int) -> None:
         """Forget what is older than the greatest age; `now_ms` is the Unix time in milliseconds."""
@@ -123,21 +141,27 @@ class History:
         while self._entries and self._entries[0][0].position.ms < oldest_ms:
             self._evict()
 
+    def floor_of(self, keys: Iterable[str]) -> Position:
+        """Return the lowest id after which nothing of `keys` is known to be lost, nor may be.
+
+        `since(keys, …)` that or a later id is all that there was.
+        """
+        floor = self.floor
+        for key in keys:
+            lost = self._floors.get(key)
+            if lost is not None and lost > floor:
+                floor = lost
+            log = self._logs.get(key)
+            if log is not None and log.floor > floor:
+                floor = log.floor
+        return floor
+
     def covers(self, keys: Iterable[str], after: Position) -> bool:
         """Tell whether `since(keys, after)` is certain to be all that there was.
 
         An id beyond the latest is of some other process's order: nothing can be promised.
         """
         return self.floor_of(keys) <= after <= self.latest
-
-    def floor_of(self, keys: Iterable[str]) -> Position:
-        """Return the id from which on `since(keys, …)` is certain to be all that there was."""
-        floor = self.floor
-        for key in keys:
-            log = self._logs.get(key)
-            if log is not None and log.floor is not None and log.floor > floor:
-                floor = log.floor
-        return floor
 
     def since(self, keys: Iterable[str], after: Position) -> list[Message]:
         """Return the messages of `keys` after the id `after`, in order, each once."""
@@ -152,9 +176,8 @@ class History:
         return found
 
     def _evict(self) -> None:
-        """Forget the oldest message of all."""
+        """Forget the oldest message of all, but not under which keys it is lost."""
         message, keys = self._entries.popleft()
-        self.floor = message.position
         self.size_bytes -= _cost_bytes(message, keys)
         for key in keys:
             log = self._logs[key]
@@ -162,6 +185,15 @@ class History:
                 log.evict()
             if not len(log):
                 del self._logs[key]
+            self._lose(key, message.position)
+
+    def _lose(self, key: str, position: Position) -> None:
+        """Note that `key` has lost the message at `position`, which lies after all lost before."""
+        floors = self._floors
+        floors[key] = position
+        floors.move_to_end(key)
+        if len(floors) > limits.HISTORY_FLOORS_MAX_KEYS:
+            _, self.floor = floors.popitem(last=False)
 
 
 def _cost_bytes(message: Message, keys: tuple[str, ...]) -> int:

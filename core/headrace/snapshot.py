@@ -42,9 +42,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a hub without sessions; ids in their wire form, times in Unix seconds."""
 
     floor: str
+    floors: dict[str, str]
     latest: str
     entries: list[HistoryEntry]
-    key_floors: dict[str, str]
     words: list[Word]
     revocations: dict[str, float]
     present: dict[str, float]
@@ -56,12 +56,12 @@ def take(hub: Hub) -> Snapshot:
     history = hub.history
     return Snapshot(
         floor=str(history.floor),
+        floors={key: str(position) for key, position in history.floors().items()},
         latest=str(history.latest),
         entries=[
             HistoryEntry(str(message.position), message.data, message.group, keys)
             for message, keys in history.entries()
         ],
-        key_floors={key: str(floor) for key, floor in history.key_floors().items()},
         words=[Word(*word) for word in hub.roster.memberships.words()],
         revocations=hub.revocations.moments(),
         present=hub.presence.clients(),
@@ -79,11 +79,11 @@ def restore(hub: Hub, snapshot: Snapshot, *, return_s: float) -> None:
     they count as gone. RequestError for an id that is none.
     """
     history = hub.history
-    history.begin(parse_position(snapshot.floor))
+    floors = {key: parse_position(position) for key, position in snapshot.floors.items()}
+    history.begin(parse_position(snapshot.floor), floors)
     for entry in snapshot.entries:
         message = Message(parse_position(entry.id), entry.data, entry.group)
         history.append(message, entry.keys)
-    history.begin_keys({key: parse_position(at) for key, at in snapshot.key_floors.items()})
     history.latest = parse_position(snapshot.latest)
     now = hub.clocks.monotonic()
     _restore_words(hub.roster.memberships, snapshot.words)

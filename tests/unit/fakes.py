@@ -155,7 +155,7 @@ class NaiveHistory:
     ) -> None:
         self.everything: list[tuple[Message, tuple[str, ...]]] = []
         self.first_kept = 0
-        self.floor = self.latest = start
+        self.start = self.latest = start
         self.max_bytes, self.max_age_s = max_bytes, max_age_s
         self.key_max_messages = key_max_messages
 
@@ -170,8 +170,22 @@ class NaiveHistory:
             self.evict()
 
     def evict(self) -> None:
-        self.floor = self.everything[self.first_kept][0].position
         self.first_kept += 1
+
+    @property
+    def floor(self) -> Position:
+        """The newest loss that is forgotten: of those whose keys lost nothing since, the oldest."""
+        last_lost: dict[str, Position] = {}
+        for sent, keys in self.everything[: self.first_kept]:
+            for key in keys:
+                last_lost.pop(key, None)
+                last_lost[key] = sent.position
+        forgotten = len(last_lost) - limits.HISTORY_FLOORS_MAX_KEYS
+        return list(last_lost.values())[forgotten - 1] if forgotten > 0 else self.start
+
+    def floor_of(self, keys: list[str]) -> Position:
+        """Return from where on all is known to be there."""
+        return max(self.floor, self.last_lost(keys))
 
     @property
     def kept(self) -> list[tuple[Message, tuple[str, ...]]]:

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.fakes import NaiveHistory
 
@@ -45,20 +45,24 @@ appends = st.tuples(
 expiries = st.tuples(st.just("expire"), st.integers(0, 500), st.just(0), st.just([""]))
 
 
+@settings(deadline=None)  # the naive one takes its time
 @given(
     st.lists(appends | expiries, max_size=60),
     st.integers(0, 12_000),
     st.sampled_from([0, 0.02, 0.5]),
+    st.sampled_from([0, 1, 2, 3, 1000]),
     st.data(),
 )
 def test_it_gives_what_a_naive_history_gives(
     steps: list[tuple[str, int, int, list[str]]],
     max_bytes: int,
     max_age_s: float,
+    floors_max_keys: int,
     data: st.DataObject,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 5)
+        patch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", floors_max_keys)
         history = History(START, max_bytes=max_bytes, max_age_s=max_age_s)
         naive = NaiveHistory(START, max_bytes, max_age_s, 5)
         place = START
@@ -74,16 +78,17 @@ def test_it_gives_what_a_naive_history_gives(
             assert (history.floor, history.latest) == (naive.floor, naive.latest)
             assert (len(history), history.size_bytes) == (len(naive.kept), naive.size_bytes)
 
-    places = [sent.position for sent, _ in naive.everything]
-    odd = [Position(0, 0), START, Position(place.ms, place.seq + 1), Position(place.ms + 1, 0)]
-    for after in {*places, *odd}:
-        keys = data.draw(st.lists(st.sampled_from(ALL_KEYS), unique=True))
-        assert history.since(keys, after) == naive.since(keys, after)
-        if history.covers(keys, after):
-            assert not naive.lost(keys, after)
-        else:  # honest, but not more pessimistic than its floors
-            beyond = not naive.floor <= after <= naive.latest
-            assert beyond or naive.lost(keys, after)
+        places = [sent.position for sent, _ in naive.everything]
+        odd = [Position(0, 0), START, Position(place.ms, place.seq + 1), Position(place.ms + 1, 0)]
+        for after in {*places, *odd}:
+            keys = data.draw(st.lists(st.sampled_from(ALL_KEYS), unique=True))
+            assert history.since(keys, after) == naive.since(keys, after)
+            assert history.floor_of(keys) == naive.floor_of(keys)
+            if history.covers(keys, after):
+                assert not naive.lost(keys, after)
+            else:  # honest, and not more pessimistic than what it had to forget
+                beyond = not naive.floor <= after <= naive.latest
+                assert beyond or naive.lost(keys, after)
 
 
 def test_since_gives_what_came_after_an_id_in_order_each_once() -> None:
@@ -116,13 +121,62 @@ def test_an_id_beyond_the_latest_is_of_another_order() -> None:
     assert not history.covers([A], Position(1001, 1))
 
 
-def test_the_floor_is_the_id_evicted_last() -> None:
+def test_a_key_s_floor_is_the_id_last_evicted_under_it() -> None:
     history = history_of(*[(message(n), (A,)) for n in (1001, 1002, 1003)])
+    assert history.floor_of([A]) == START
     history.expire(1003 + 120_000 - 1)
-    assert history.floor == Position(1001, 0)
+    assert history.floor_of([A]) == Position(1001, 0)
     assert history.covers([A], Position(1001, 0))
     assert not history.covers([A], Position(1000, 9))
     assert [m.position.ms for m in history.since([A], START)] == [1002, 1003]
+
+
+def test_what_others_lost_is_no_loss() -> None:
+    history = history_of((message(1001), (A,)), (message(1002), (B, G)), (message(1003), (A,)))
+    history.expire(10**9)
+    assert len(history) == 0
+    assert history.covers([channel_key("quiet"), EVERYONE], START)
+    assert history.floor_of([B]) == history.floor_of([G, B, EVERYONE]) == Position(1002, 0)
+    assert history.floor_of([A, B]) == Position(1003, 0)
+
+
+def test_the_floors_are_bounded_and_the_oldest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", 2)
+    history = history_of(
+        (message(1001), (A,)), (message(1002), (B,)), (message(1003), (A,)), max_bytes=0
+    )
+    assert history.floors() == {B: Position(1002, 0), A: Position(1003, 0)}
+    assert history.covers([G], START)
+    history.append(message(1004), (EVERYONE,))
+    assert list(history.floors()) == [A, EVERYONE]
+    assert history.floor_of([G]) == history.floor_of([B]) == Position(1002, 0)
+    assert history.floor_of([A]) == Position(1003, 0)
+
+
+def test_another_process_s_floors_are_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", 2)
+    before = history_of(*[(message(n), (A if n % 2 else B, G)) for n in range(1001, 1011)])
+    before.expire(1004 + 120_000)
+    after = History(Position(2000, 0), max_bytes=1 << 30, max_age_s=120)
+    after.begin(before.floor, before.floors())
+    for sent, keys in before.entries():
+        after.append(sent, keys)
+    for key in ALL_KEYS:
+        assert after.floor_of([key]) == before.floor_of([key])
+        assert after.since([key], START) == before.since([key], START)
+    assert before.floor_of([G]) == Position(1008, 0)  # to its own bound
+
+
+def test_more_floors_than_may_be_kept_are_taken_up_honestly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", 1)
+    history = history_of()
+    history.begin(START, {A: Position(1001, 0), B: Position(1002, 0)})
+    assert history.floor_of([A]) == history.floor_of([EVERYONE]) == Position(1001, 0)
+    assert history.floor_of([B]) == Position(1002, 0)
 
 
 def test_the_greatest_age_is_inclusive() -> None:
@@ -161,7 +215,7 @@ def test_a_history_of_no_bytes_keeps_nothing_and_still_tells_what_was_lost() -> 
 def test_a_key_s_own_bound_costs_nobody_else_anything(key_bound: int) -> None:
     flood = [(message(1001 + n), (G,)) for n in range(key_bound + 1)]
     history = history_of((quiet := message(1000, 1), (A,)), *flood)
-    assert history.floor == START
+    assert history.floor_of([A]) == START
     assert history.covers([A], START)
     assert history.since([A], START) == [quiet]
     assert not history.covers([A, G], START)
@@ -176,6 +230,7 @@ def test_after_a_key_s_own_bound_the_common_ones_go_on(key_bound: int) -> None:
     history.expire(10**9)
     assert history.since([G], START) == []
     assert history._logs == {}
+    assert history.floor_of([G]) == history.latest
     assert history.covers([G], history.latest)
 
 
@@ -184,7 +239,7 @@ def test_an_evicted_message_is_let_go_of_at_once() -> None:
     oldest = history.since([A], START)[0]
     references = sys.getrefcount(oldest)
     history.expire(1001 + 120_001)
-    assert history.floor == oldest.position
+    assert history.floor_of([A]) == oldest.position
     assert sys.getrefcount(oldest) == references - 2  # the log's and the key's
 
 

@@ -10,7 +10,7 @@ from headrace.entries import Entry
 from headrace.errors import RequestError
 from headrace.hub import Hub
 from headrace.message import Form, Notice
-from headrace.position import Position
+from headrace.position import Position, parse_position
 from headrace.session import State
 
 ENTRY = limits.HISTORY_ENTRY_BYTES
@@ -169,7 +169,7 @@ def test_a_channel_that_passed_its_own_bound_gets_all_that_is_left_and_is_told(
     last = bench.send("alice", data="0").id
     for data in "1234":
         bench.send("alice", data=data)
-    assert bench.hub.history.floor < last  # the common floor has not moved
+    assert bench.hub.history.floor_of(["@bob"]) < last  # others' have not moved
     _, sink = bench.attach("alice", last_id=last)
     bench.tick()
     assert sink.opened["recovered"] is False
@@ -225,11 +225,11 @@ def test_a_quiet_client_of_a_busy_server_has_lost_nothing() -> None:
     """Its last id is old, but `open` and a new page begin where it was known to have everything."""
     bench = HubBench(history_max_bytes=2 * (ENTRY + 1))
     session, sink = bench.attach("alice")
-    opened_at = sink.opened["id"]
+    opened_at = parse_position(sink.opened["id"])
     for _ in range(10):
         bench.send("bob", data="x")
     bench.hub.renew(session, claims_of("alice"))
-    assert sink.opened["id"] != opened_at
+    assert parse_position(sink.opened["id"]) > opened_at
     bench.hub.detach(session)
     reload, reloaded = bench.attach("alice")
     assert reloaded.opened["recovered"] is None
@@ -237,6 +237,41 @@ def test_a_quiet_client_of_a_busy_server_has_lost_nothing() -> None:
     bench.send("bob", data="x")
     _, resumed = bench.attach("alice", last_id=reload.position)
     assert resumed.opened["recovered"] is True
+
+
+@pytest.mark.parametrize("floors_max_keys", [2, 1])
+def test_a_client_that_was_away_for_long_is_told_of_its_own_losses_only(
+    floors_max_keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last id is older than all that is kept; what was lost since was not for it."""
+    monkeypatch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", floors_max_keys)
+    bench = HubBench(history_max_age_s=120)
+    last = bench.send("alice", data="seen").id
+    lost = [bench.send(name, data="x").id for name in ("bob", "carol")]
+    bench.clock.advance(60)
+    bench.publish(Entry(data="kept", group="lobby"))
+    bench.clock.advance(61)
+    bench.hub.expire()
+    _, quiet = bench.attach("alice", groups=("lobby",), last_id=last)
+    _, bob = bench.attach("bob", groups=("lobby",), last_id=last)
+    bench.tick()
+    assert quiet.data == bob.data == ["kept"]
+    if floors_max_keys == 2:  # alice's own floor is forgotten, and is her last id
+        assert (quiet.opened["recovered"], quiet.opened["id"]) == (True, str(last))
+    else:  # bob's as well: then nobody can be told what lies before it
+        assert (quiet.opened["recovered"], quiet.opened["id"]) == (False, str(lost[0]))
+    assert (bob.opened["recovered"], bob.opened["id"]) == (False, str(lost[0]))
+
+
+def test_the_id_told_with_a_loss_is_covered() -> None:
+    bench = HubBench(history_max_bytes=2 * (ENTRY + 1))
+    last = bench.hub.history.latest
+    for name in ("alice", "alice", "bob", "bob", "bob"):
+        bench.send(name, data="x")
+    _, told = bench.attach("alice", last_id=last)
+    assert told.opened["recovered"] is False
+    _, again = bench.attach("alice", last_id=parse_position(told.opened["id"]))
+    assert again.opened["recovered"] is True
 
 
 def test_attaching_while_a_flush_is_pending_gives_no_duplicate_and_no_gap() -> None:

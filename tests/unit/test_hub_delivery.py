@@ -56,6 +56,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         bounds=st.builds(RingBounds, st.integers(1, 4), st.sampled_from([3, 30, 1000])),
         history_max_bytes=st.sampled_from([0, 3000, 1 << 20]),
         sessions_per_client=st.integers(1, 3),
+        floors_max_keys=st.sampled_from([1, 3, 1000]),
     )
     def begin(
         self,
@@ -63,9 +64,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         bounds: RingBounds,
         history_max_bytes: int,
         sessions_per_client: int,
+        floors_max_keys: int,
     ) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(limits, "HISTORY_KEY_MAX_MESSAGES", KEY_MAX_MESSAGES)
+        self.patch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", floors_max_keys)
         self.patch.setattr(session_module, "_BATCH_BYTES", 25)
         self.bench = HubBench(
             slow_consumer=slow_consumer,
@@ -199,9 +202,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             return history.latest, None
         if start > history.latest:
             return history.latest, False
-        certain = max(history.floor, history.last_lost(tab.keys))
-        if start < certain:
-            return certain, False
+        if start < history.floor_of(tab.keys):
+            return history.floor_of(tab.keys), False
         return start, None if last_id is None else True
 
     @rule(number=st.integers(0, 100), groups=group_lists)

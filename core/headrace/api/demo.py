@@ -15,6 +15,7 @@ from headrace.api.channels import ChannelAnswer
 from headrace.api.pages import DEMO_ROUTES
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import RequestError
+from headrace.roster import keys_of
 
 ROOM = "demo"
 NAME_MAX_CHARACTERS = 40
@@ -47,7 +48,7 @@ async def join(call: Call) -> Answer:
         now=now,
         groups=[ROOM],
         send=[f"group:{ROOM}"],
-        pos=None if earlier else str(hub.history.floor),
+        pos=None if earlier else str(hub.history.floor_of(keys_of(client_id, [ROOM]))),
     )
     return json_answer(ChannelAnswer(minted.token, client_id, minted.expires_at))
 
