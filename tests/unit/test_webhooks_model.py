@@ -33,6 +33,13 @@ class Model(RuleBasedStateMachine):
         self.numbers = 0
 
     def teardown(self) -> None:
+        try:
+            self.drain()
+        finally:
+            self.patch.undo()
+
+    def drain(self) -> None:
+        """Take all that is left, and compare."""
         for turn in [one for one in self.waiting if isinstance(one, Turn)]:
             self.finish(turn)
         for notice in list(self.under_way.values()):
@@ -51,7 +58,6 @@ class Model(RuleBasedStateMachine):
             self.bench.outbox.taken(tried)
         assert came == expected
         assert self.bench.outbox.size_bytes == 0
-        self.patch.undo()
 
     def victim(self) -> int | None:
         free = [n for n in self.waiting if isinstance(n, int) and n not in self.under_way]

@@ -299,6 +299,20 @@ def test_what_is_under_way_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> No
     assert bench.take_all() == [("a", True)]
 
 
+def test_a_notice_whose_newer_one_was_dropped_is_a_final_state_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = bound(monkeypatch, 2)
+    bench.come("a")
+    notice = bench.expect("a")
+    bench.go("a")
+    bench.come("b")  # for which a's second is dropped: its first is under way
+    bench.fail(notice)
+    bench.go("b")  # for which b's first is dropped, for only b has a newer one
+    assert sorted(bench.take_all()) == [("a", True), ("b", False)]
+    assert bench.outbox.dropped == 2
+
+
 def test_bytes_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "NOTICES_MAX_BYTES", 2 * (limits.NOTICE_BYTES + 200))
     bench = Bench()

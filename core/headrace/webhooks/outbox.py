@@ -38,7 +38,7 @@ class Outbox:
         self._notices: dict[int, Notice] = {}  # the oldest first
         self._numbers = 0
         self._tickets = 0
-        self._superseded: list[tuple[int, Notice]] = []  # a heap, with stale ones
+        self._superseded: list[int] = []  # a heap of numbers, with stale ones
         self._urgent: deque[tuple[int, Lane]] = deque()
         self._ready: deque[tuple[int, Lane]] = deque()
         self._waiting: list[tuple[float, int, Lane]] = []  # a heap
@@ -64,12 +64,12 @@ class Outbox:
         self._numbers += 1
         notice = Notice(lane, self._numbers, change.connected)
         if lane.newest is not None and not lane.newest.gone:
-            heapq.heappush(self._superseded, (lane.newest.number, lane.newest))
+            heapq.heappush(self._superseded, lane.newest.number)
         lane.newest = self._notices[notice.number] = notice
         self.size_bytes += lane.notice_bytes
         self._append(lane, notice)
         if len(self._superseded) > 2 * len(self._notices) + 64:
-            self._superseded = [pair for pair in self._superseded if not pair[1].gone]
+            self._superseded = [one for one in self._superseded if one in self._notices]
             heapq.heapify(self._superseded)
         while (
             len(self._notices) > limits.NOTICES_MAX_COUNT
@@ -259,16 +259,20 @@ class Outbox:
         passed = []
         found = None
         while self._superseded and found is None:
-            number, notice = heapq.heappop(self._superseded)
+            notice = self._notices.get(heapq.heappop(self._superseded))
+            if notice is None or notice is notice.lane.newest:
+                continue
             if _is_under_way(notice):
-                passed.append((number, notice))
-            elif not notice.gone:
+                passed.append(notice.number)
+            else:
                 found = notice
-        for pair in passed:
-            heapq.heappush(self._superseded, pair)
-        if found is not None:
-            return found
-        return next((one for one in self._notices.values() if not _is_under_way(one)), None)
+        for number in passed:
+            heapq.heappush(self._superseded, number)
+        if found is None:
+            found = next((one for one in self._notices.values() if not _is_under_way(one)), None)
+            if found is not None and isinstance(found.lane.first, Notice):
+                found.lane.newest = found.lane.first  # if that is under way, it is the newest again
+        return found
 
     def _forget(self, notice: Notice) -> None:
         notice.gone = True

@@ -218,7 +218,7 @@ class Webhooks:
         self._outbox.succeeded()
         if self._told_faults:
             self._told_faults.clear()
-            _log.info("the application answers again; %d notices wait for it", len(self._outbox))
+            _log.warning("the application answers again; %d notices wait", len(self._outbox))
             self._schedule()
 
     def _complain(self, path: str, fault: Fault, notice: Notice | None = None) -> None:
