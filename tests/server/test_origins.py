@@ -96,6 +96,7 @@ async def test_a_page_can_read_the_errors_of_its_own_routes(serve: Serve) -> Non
             reply = await client.ask(method, path, f"Origin: {SHOP}")
             assert reply.status == status
             assert reply.headers["access-control-allow-origin"] == SHOP
+            assert reply.headers["access-control-expose-headers"] == "retry-after"
 
 
 @pytest.mark.parametrize("origin", [HOST, SHOP])

@@ -108,7 +108,11 @@ class Dispatcher:
         origin = request.header("origin")
         if origin is None or not self.node.origins.allows(origin, request.header("host")):
             return answer
-        cors = (("access-control-allow-origin", origin), ("vary", "origin"))
+        cors = (
+            ("access-control-allow-origin", origin),
+            ("access-control-expose-headers", "retry-after"),  # or the page cannot read it
+            ("vary", "origin"),
+        )
         return answer._replace(headers=answer.headers + cors)
 
     def _decode(self, route: Route, body: bytes) -> object:
