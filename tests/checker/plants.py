@@ -64,7 +64,7 @@ def reorder() -> None:
 
 def silent_gap() -> None:
     """Leave out the first of the messages that were missed, and say that all were recovered."""
-    since, now = History.since, _Rarely(5)
+    since, now = History.since, _Rarely(2)
 
     def planted(self: History, keys: Iterable[str], after: Position) -> list[Message]:
         missed = since(self, keys, after)
@@ -84,7 +84,7 @@ def lie() -> None:
 
 def false_alarm() -> None:
     """Say now and then that something may have been lost, where nothing was."""
-    covers, now = History.covers, _Rarely(20)
+    covers, now = History.covers, _Rarely(4)
 
     def planted(self: History, keys: Iterable[str], after: Position) -> bool:
         return covers(self, keys, after) and not now()

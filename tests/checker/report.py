@@ -38,7 +38,10 @@ def report(outcome: Outcome, *, every_client: bool = False) -> Iterator[str]:
         closes.update({k: n for k, n in row.journal.counts.items() if k.startswith("closed")})
     yield f"goodbyes: {_listed(closes)}"
     yield from _violations(outcome)
-    yield "PASS: every promise was kept" if outcome.holds else "FAIL: promises were broken"
+    kinds = Counter([violation.kind for violation in outcome.violations])
+    for row in rows:
+        kinds.update([violation.kind for violation in row.violations])
+    yield f"FAIL: {_listed(kinds)}" if kinds else "PASS: every promise was kept"
 
 
 def _cells(title: str, rows: list[Row]) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ SHORT = (
     *("--seed=1", "--clients=24", "--messages=1500", "--faults=120", "--rate=200"),
     *("--restarts=1", "--kills=1", "--clock-steps=2", "--expect-lossless-restarts"),
 )
-PLANTED = ("--seed=1", "--clients=6", "--messages=300", "--rate=300", "--restarts=0")
-FAULTS = ("--faults=25",)
+PLANTED = ("--seed=1", "--clients=6", "--messages=300", "--rate=150", "--restarts=0")
+FAULTS = ("--faults=40",)
 NEEDS = {
     "drop": ("--faults=0",),
     "duplicate": ("--faults=0",),
@@ -32,12 +32,12 @@ NEEDS = {
     "false-alarm": FAULTS,
 }
 FOUND = {
-    "drop": "silent gap: ",
-    "duplicate": "duplicate: ",
-    "reorder": "order: ",
-    "silent-gap": "silent gap: ",
-    "lie": "crash not told: ",
-    "false-alarm": "false alarm: ",
+    "drop": "silent gap",
+    "duplicate": "duplicate",
+    "reorder": "order",
+    "silent-gap": "silent gap",
+    "lie": "crash not told",
+    "false-alarm": "false alarm",
 }
 
 Checker = subprocess.Popen[str]
@@ -65,8 +65,9 @@ def checkers() -> Iterator[dict[str, Checker]]:
 def test_a_planted_bug_is_found(checkers: dict[str, Checker], plant: str) -> None:
     said, _ = checkers[plant].communicate(timeout=TIMEOUT_S)
     assert checkers[plant].returncode == 1, said
-    assert said.endswith("FAIL: promises were broken\n")
-    assert FOUND[plant] in said
+    last_line = said.splitlines()[-1]
+    assert last_line.startswith("FAIL: ")
+    assert FOUND[plant] in last_line
 
 
 def test_nothing_is_lost_in_silence(checkers: dict[str, Checker]) -> None:
