@@ -108,6 +108,9 @@ REQUESTS_PER_TICK = 16
 POLL_WAIT_S = 25.0
 """How long a long poll waits for a message before it answers with none."""
 
+POLL_ANSWER_MAX_BYTES = 1024 * 1024
+"""Past it an answer takes up no further messages: what is made must wait until it is read."""
+
 LISTEN_BACKLOG = 1024
 """Connections that the kernel completes before we accept them, and the most accepted in a row."""
 
@@ -157,7 +160,7 @@ NOTICES_MAX_COUNT = 100_000
 NOTICES_MAX_BYTES = 64 * 1024 * 1024
 """Presence notices that wait for the application; over it the superseded ones go first."""
 
-NOTICE_BYTES = 512
+NOTICE_BYTES = 600
 """What a waiting notice costs beside its client ID, measured where it is its client's only one."""
 
 NOTICES_AT_A_TIME = 16

@@ -17,6 +17,7 @@ from headrace.api.routing import Access, Call, Route
 from headrace.errors import ExpiredTokenError, RequestError, RevokedTokenError, TokenError
 from headrace.message import Encodable, Form, Notice
 from headrace.position import parse_position
+from headrace.session import Session
 
 _FAULTS: dict[int, type[TokenError]] = {
     codes.EXPIRED_TOKEN: ExpiredTokenError,
@@ -48,9 +49,14 @@ class PollAnswer(msgspec.Struct, frozen=True):
 
 
 class PollSink:
-    """Collects what one poll answers; `done` is set when there is something, or an end."""
+    """Collects what one poll answers; `done` is set when there is something, or an end.
+
+    Past `limits.POLL_ANSWER_MAX_BYTES` it pauses its `session`: what is left is the next poll's.
+    """
 
     def __init__(self) -> None:
+        self.session: Session | None = None
+        self.size_bytes = 0
         self.done = asyncio.Event()
         self.items: list[bytes] = []
         self.lost = False
@@ -61,7 +67,11 @@ class PollSink:
         if isinstance(what, Notice):
             self.lost |= what.fields["type"] == "gap" or what.fields.get("recovered") is False
         else:
-            self.items.append(what.encoded(Form.POLL))
+            item = what.encoded(Form.POLL)
+            self.items.append(item)
+            self.size_bytes += len(item)
+            if self.size_bytes > limits.POLL_ANSWER_MAX_BYTES and self.session is not None:
+                self.session.pause()
             self.done.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -81,6 +91,7 @@ async def poll(call: Call) -> Answer:
     last_id = query_value(call.request, "last_id")
     sink = PollSink()
     session = hub.attach(claims, sink, parse_position(last_id) if last_id else None)
+    sink.session = session
     start = session.position
     try:
         if not sink.lost:
@@ -118,7 +129,8 @@ _DOC = Doc(
     summary="A long poll: wait for messages, and ask again with the last id.",
     text=f"""
         Answers at once if there is something after `last_id`, else as soon as something comes, or
-        with no messages after {limits.POLL_WAIT_S:g} seconds.
+        with no messages after {limits.POLL_WAIT_S:g} seconds. Of more than
+        {limits.POLL_ANSWER_MAX_BYTES} bytes, the rest is for the next poll.
         """,
 )
 
