@@ -18,7 +18,7 @@ are arguments, in seconds of the monotonic clock.
 """
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from headrace import limits
@@ -35,7 +35,7 @@ class Outbox:
         self.size_bytes = 0
         self._jitter = jitter
         self._lanes: dict[str, Lane] = {}
-        self._notices: dict[int, Notice] = {}  # the oldest first
+        self._notices: OrderedDict[int, Notice] = OrderedDict()  # the oldest first
         self._numbers = 0
         self._tickets = 0
         self._superseded: list[int] = []  # a heap of numbers, with stale ones
