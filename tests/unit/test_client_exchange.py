@@ -81,19 +81,36 @@ def test_a_refusal_is_final(status: int) -> None:
     assert waits == []
 
 
-def test_it_gives_up_after_five_tries() -> None:
-    result, waits = drive([GONE] * 5, jitter=0.0)
+def test_it_gives_up_after_six_tries() -> None:
+    result, waits = drive([GONE] * 6, budget_s=1000.0, jitter=0.0)
     assert result is GONE
-    assert len(waits) == 4
-    result, _ = drive([answer(503, '{"title":"Unavailable"}')] * 5, jitter=0.0)
+    assert len(waits) == 5
+    result, _ = drive([answer(503, '{"title":"Unavailable"}')] * 6, jitter=0.0)
     assert isinstance(result, RequestError)
     assert (result.status, result.detail) == (503, "Unavailable")
 
 
-def test_it_gives_up_when_its_time_is_over() -> None:
-    result, waits = drive([GONE] * 3, budget_s=10.0, try_s=4.0)
+@pytest.mark.parametrize(
+    ("budget_s", "jitter", "waits"),
+    [
+        (1.0, 1.0, [0.2, 0.8]),
+        (1.0, 0.0, [0.1, 0.4, 0.5]),
+        (10.0, 1.0, [0.2, 0.8, 3.2, 5.8]),
+        (10.0, 0.0, [0.1, 0.4, 1.6, 6.4, 1.5]),
+        (30.0, 1.0, [0.2, 0.8, 3.2, 12.8, 13.0]),
+        (30.0, 0.0, [0.1, 0.4, 1.6, 6.4, 21.5]),
+    ],
+)
+def test_it_tries_for_as_long_as_it_may(budget_s: float, jitter: float, waits: list[float]) -> None:
+    result, waited = drive([GONE] * (len(waits) + 1), budget_s=budget_s, jitter=jitter)
     assert result is GONE
-    assert len(waits) == 2
+    assert waited == pytest.approx(waits)
+
+
+def test_it_gives_up_when_its_time_is_over() -> None:
+    result, waits = drive([GONE] * 2, budget_s=8.0, try_s=4.0)
+    assert result is GONE
+    assert waits == [0.2]
 
 
 def test_no_time_means_one_try() -> None:

@@ -20,8 +20,8 @@ import msgspec
 
 from headrace.client.errors import RequestError, UnreachableError
 
-MAX_TRIES = 5
-"""How often a request is made, the first time included."""
+MAX_TRIES = 6
+"""How often a request is made, the first time included: with the waits below, in over a minute."""
 
 FIRST_WAIT_S = 0.2
 """The longest first wait; each further one is up to four times as long, and at least half that."""
@@ -63,8 +63,8 @@ Flow = Generator[Step, Outcome, Result]
 class Retrying(NamedTuple):
     """When to give up, and where time and chance come from.
 
-    No try begins later than `budget_s` seconds after the first; 0 means one try. `monotonic` and
-    `unix` return seconds, `jitter` numbers from 0 to 1.
+    The last try begins `budget_s` seconds after the first, and never later; 0 means one try.
+    `monotonic` and `unix` return seconds, `jitter` numbers from 0 to 1.
     """
 
     budget_s: float
@@ -86,8 +86,8 @@ def exchange(
         if isinstance(outcome, Response) and outcome.status not in RETRIED:
             break
         assert outcome is not None  # that is the outcome of a Wait
-        wait_s = _wait_s(outcome, number, retrying)
-        if number == MAX_TRIES or retrying.monotonic() + wait_s >= give_up_at:
+        wait_s = _wait_s(outcome, number, retrying, give_up_at - retrying.monotonic())
+        if wait_s is None or number == MAX_TRIES:
             break
         yield Wait(wait_s)
     assert outcome is not None
@@ -98,14 +98,22 @@ def exchange(
     return read(outcome)
 
 
-def _wait_s(outcome: Response | UnreachableError, number: int, retrying: Retrying) -> float:
-    """Return how long to wait after try `number`; never less than a `Retry-After` says."""
+def _wait_s(
+    outcome: Response | UnreachableError, number: int, retrying: Retrying, left_s: float
+) -> float | None:
+    """Return how long to wait after try `number`, None where that is more than is left.
+
+    It is never less than a `Retry-After` says. A wait of our own choice is cut to what is left.
+    """
+    if left_s <= 0:
+        return None
     ceiling_s = FIRST_WAIT_S * 4.0 ** (number - 1)
     if isinstance(outcome, Response):
         told_s = retry_after_s(outcome.headers, retrying.unix())
         if told_s is not None:  # spread, so that all who were told the same do not come at once
-            return told_s + retrying.jitter() * min(ceiling_s, 1.0)
-    return ceiling_s * (0.5 + retrying.jitter() / 2)
+            wait_s = told_s + retrying.jitter() * min(ceiling_s, 1.0)
+            return wait_s if wait_s < left_s else None
+    return min(ceiling_s * (0.5 + retrying.jitter() / 2), left_s)
 
 
 def retry_after_s(headers: tuple[tuple[str, str], ...], unix: float) -> float | None:
