@@ -11,9 +11,11 @@ ring, or nothing larger than the bound could ever be delivered.
 from typing import NamedTuple
 
 from headrace.message import Message
+from headrace.position import START
 
 _FIRST_SLOTS = 4  # a power of two, as every later size, so that a mask does for the modulo
-_NO_SLOTS: list[Message | None] = []
+_FREE = Message(START, "")  # what a free slot holds
+_NO_SLOTS: list[Message] = []
 
 
 class RingBounds(NamedTuple):
@@ -26,10 +28,10 @@ class RingBounds(NamedTuple):
 class Ring:
     """A bounded first-in-first-out queue of messages."""
 
-    __slots__ = ("_bounds", "_count", "_head", "_slots", "size_bytes")
+    __slots__ = ("_count", "_head", "_max_bytes", "_max_messages", "_slots", "size_bytes")
 
     def __init__(self, bounds: RingBounds) -> None:
-        self._bounds = bounds
+        self._max_messages, self._max_bytes = bounds
         self._slots = _NO_SLOTS
         self._head = 0
         self._count = 0
@@ -42,15 +44,15 @@ class Ring:
         """Append `message`; return False, with nothing changed, where a bound forbids it."""
         count = self._count
         size_bytes = self.size_bytes + message.size_bytes
-        if count >= self._bounds.max_messages:
+        if count >= self._max_messages:
             return False
         if count:
-            if size_bytes > self._bounds.max_bytes:
+            if size_bytes > self._max_bytes:
                 return False
             if count == len(self._slots):
                 self._double()
         elif not self._slots:
-            self._slots = [None] * _FIRST_SLOTS
+            self._slots = [_FREE] * _FIRST_SLOTS
         slots = self._slots
         slots[(self._head + count) & (len(slots) - 1)] = message
         self._count = count + 1
@@ -60,9 +62,7 @@ class Ring:
     @property
     def oldest(self) -> Message:
         """The message that would be taken next; IndexError when there is none."""
-        message = self._slots[self._head]
-        assert message is not None
-        return message
+        return self._slots[self._head]
 
     def take(self, max_bytes: int) -> tuple[Message, ...]:
         """Remove and return the oldest messages, as many as fit into `max_bytes`, at least one.
@@ -72,25 +72,33 @@ class Ring:
         count = self._count
         if count <= 1:
             return (self.take_oldest(),) if count else ()
-        taken: list[Message] = []
+        slots, head = self._slots, self._head
+        if self.size_bytes <= max_bytes:  # all of it, as nearly always
+            end = head + count
+            taken = slots[head:end]
+            if end > len(slots):
+                taken += slots[: end - len(slots)]
+            self._slots = _NO_SLOTS
+            self._head = self._count = self.size_bytes = 0
+            return tuple(taken)
+        taken = []
         size_bytes = 0
-        slots, head, mask = self._slots, self._head, len(self._slots) - 1
+        mask = len(slots) - 1
         for offset in range(count):
             place = (head + offset) & mask
             message = slots[place]
-            assert message is not None
             if taken and size_bytes + message.size_bytes > max_bytes:
                 break
             size_bytes += message.size_bytes
             taken.append(message)
-            slots[place] = None
+            slots[place] = _FREE
         self._remove(len(taken), size_bytes)
         return tuple(taken)
 
     def take_oldest(self) -> Message:
         """Remove and return the oldest message; IndexError when there is none."""
         message = self.oldest
-        self._slots[self._head] = None
+        self._slots[self._head] = _FREE
         self._remove(1, message.size_bytes)
         return message
 
@@ -107,5 +115,5 @@ class Ring:
     def _double(self) -> None:
         """Move the full ring to the front of twice as many slots."""
         slots, head = self._slots, self._head
-        self._slots = slots[head:] + slots[:head] + [None] * len(slots)
+        self._slots = slots[head:] + slots[:head] + [_FREE] * len(slots)
         self._head = 0

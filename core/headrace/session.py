@@ -148,7 +148,12 @@ class Session:
             self.state = _QUEUED
             self._only = message
             return _FLUSH
-        if self.state is _CLOSED or not self._backlog_ring().push(message):
+        ring = self._ring
+        if ring is None:
+            if self.state is _CLOSED:
+                return _FULL
+            ring = self._backlog_ring()
+        if not ring.push(message):
             return _FULL
         if self.state is _FLUSHING:
             self.state = _QUEUED

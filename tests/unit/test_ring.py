@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from headrace.message import Message
 from headrace.position import Position
-from headrace.ring import Ring, RingBounds
+from headrace.ring import _FREE, Ring, RingBounds
 
 
 def message(number: int = 0, size_bytes: int = 1) -> Message:
@@ -77,7 +77,7 @@ class RingMachine(RuleBasedStateMachine):
     def holds_what_the_model_holds(self) -> None:
         assert len(self.ring) == len(self.model)
         assert self.ring.size_bytes == sum(m.size_bytes for m in self.model)
-        held = [slot for slot in self.ring._slots if slot is not None]
+        held = [slot for slot in self.ring._slots if slot is not _FREE]
         assert sorted(map(id, held)) == sorted(map(id, self.model))  # taken slots are cleared
 
     @invariant()
