@@ -12,8 +12,10 @@ from tests.server.wire import CONTINUATION, Wire, masked, request, wire
 
 from headrace import frames, limits
 from headrace.api.dispatch import Dispatcher
+from headrace.api.routing import Match
 from headrace.protocol.body import ChunkedBody
 from headrace.protocol.guard import Guard
+from headrace.protocol.http import Request
 from headrace.server.websocket import WebSocketProtocol
 
 REFUSED = 4000
@@ -73,7 +75,7 @@ async def test_a_body_of_tiny_chunks_takes_turns(
     run.watch(monkeypatch, ChunkedBody, "_step")
     chunks = 30_000
     async with wire(site.port) as client:
-        head = request("POST", "/v1/messages", "Transfer-Encoding: chunked")
+        head = request("POST", f"/v1/messages?token={mint()}", "Transfer-Encoding: chunked")
         await client.write(head + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")
         assert (await client.reply()).status == 400
     assert run.calls > 3 * chunks
@@ -144,3 +146,29 @@ async def test_whoever_reads_slowly_may_ping_meanwhile(serve: Serve) -> None:
             assert each.encode() in answer[1]
         assert len(site.server.connections) > 0
     assert 20 * len(b"still here") < limits.PENDING_CONTROL_MAX_BYTES
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", f"/v1/messages?token={mint(exp=1)}"])
+async def test_no_body_is_read_of_whoever_has_no_token(site: Site, path: str) -> None:
+    async with wire(site.port) as client:
+        await client.write(request("POST", path, f"Content-Length: {limits.BODY_MAX_BYTES}"))
+        assert (await client.reply()).status == 401
+        assert await client.read_some() == b""
+
+
+async def test_a_body_that_no_route_wants_is_not_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    answer = Dispatcher.answer
+
+    async def watched(self: Dispatcher, match: Match, asked: Request, body: bytes) -> object:
+        taken.append(body)
+        return await answer(self, match, asked, body)
+
+    monkeypatch.setattr(Dispatcher, "answer", watched)
+    async with wire(site.port) as client:
+        body = b"x" * limits.BODY_MAX_BYTES
+        assert (await client.ask("GET", "/healthz", body=body)).status == 200
+        assert (await client.ask("GET", "/healthz")).status == 200
+    assert taken == [b"", b""]

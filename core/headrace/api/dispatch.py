@@ -9,7 +9,7 @@ import msgspec
 from headrace import limits
 from headrace.api import answers
 from headrace.api.answers import Answer, Headers
-from headrace.api.auth import check_api_key
+from headrace.api.auth import check_api_key, claims_of
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Match, Route, Router
 from headrace.api.streaming import BodyStream, StreamedAnswer
@@ -27,7 +27,7 @@ class Dispatcher:
     """Answers the requests of one node.
 
     `begin` when the head is there: it may refuse before the body is read. `answer` when the body
-    is there. Both raise RequestError; `refuse` makes the answer of an error.
+    is there. Both raise RequestError or TokenError; `refuse` makes the answer of an error.
     """
 
     def __init__(self, node: Node, routes: Iterable[Route]) -> None:
@@ -48,6 +48,8 @@ class Dispatcher:
             self._check_origin(request)
         elif route.access is Access.APPLICATION:
             check_api_key(request, self.node.api_key)
+        if route.tokened:
+            claims_of(self.node, request)
         if route.body is not None or route.streams:
             _check_body_headers(request, _NDJSON if route.streams else _JSON)
         return match

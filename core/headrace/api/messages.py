@@ -107,5 +107,14 @@ _DOC = Doc(
 )
 
 ROUTES = (
-    Route("POST", "/v1/messages", Access.CLIENT, post_message, MessageRequest, asks=True, doc=_DOC),
+    Route(
+        "POST",
+        "/v1/messages",
+        Access.CLIENT,
+        post_message,
+        MessageRequest,
+        asks=True,
+        tokened=True,
+        doc=_DOC,
+    ),
 )

@@ -42,7 +42,9 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     connection itself becomes the answer (a WebSocket, an event stream), and the server does the
     rest. A handler that `waits` for something to happen is cancelled when the client goes; one
     that `streams` gets its body as a `BodyStream` and may answer before that has ended; one that
-    `asks` the application takes as long as that does. `doc` is for `/openapi.json`.
+    `asks` the application takes as long as that does. Where it is `tokened`, the client's token is
+    checked before the body is read, so that nobody else can have bodies kept. `doc` is for
+    `/openapi.json`.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     waits: bool = False
     streams: bool = False
     asks: bool = False
+    tokened: bool = False
     doc: Doc | None = None
 
 

@@ -194,8 +194,7 @@ class HttpProtocol(asyncio.Protocol):
                 elif self._exchange is not None:
                     self._feed(self._exchange.body, event)
                 elif isinstance(event, Body):
-                    self._streak += bool(self._body)  # one piece comes with its request
-                    self._body.append(event.data)
+                    self._keep(event.data)
                 elif isinstance(event, EndOfRequest):
                     self._run()
             except (RequestError, TokenError) as error:
@@ -254,6 +253,12 @@ class HttpProtocol(asyncio.Protocol):
         else:
             body.end()
             self._server.wheel.cancel(self)
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a piece of the body, where the route has a use for one."""
+        self._streak += bool(self._body)  # one piece comes with its request
+        if self._match is not None and self._match.route.body is not None:
+            self._body.append(data)
 
     def _run(self) -> None:
         """Have the whole request answered."""
