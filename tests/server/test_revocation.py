@@ -152,3 +152,14 @@ async def test_a_token_that_is_not_renewed_ends_with_4002(serve: Serve) -> None:
     async with site.connect(mint(exp=time.time() + 0.5)) as client:
         await opened(client)
         assert await close_code(client) == 4002
+
+
+async def test_a_token_of_a_clock_ahead_of_ours_is_revoked_while_it_is_in_use(site: Site) -> None:
+    ahead = mint(iat=time.time() + 100, exp=time.time() + 1000)
+    async with site.connect(ahead) as client:
+        await opened(client)
+        await revoke(site)
+        assert await close_code(client) == 4003
+    assert await fault(site, "GET", "/v1/events", ahead) == FAULT
+    async with site.connect(await site.channel()) as fresh:
+        await opened(fresh)

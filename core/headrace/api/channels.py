@@ -59,9 +59,11 @@ async def revoke_channel(call: Call) -> Answer:
     hub = call.node.hub
     client_id = call.params["client_id"]
     channel = hub.roster.channels.get(client_id)
-    sessions = len(channel.sessions) if channel is not None else 0
-    await hub.publish(Revoke(client_id, math.ceil(hub.clocks.unix() * 1000) / 1000))
-    return json_answer(RevokeAnswer(client_id, sessions))
+    sessions = channel.sessions.copy() if channel is not None else []
+    # Whoever signs tokens may have a clock ahead of ours: what is in use now is not to survive.
+    moments = [hub.clocks.unix(), *[each.claims.iat or 0.0 for each in sessions]]
+    await hub.publish(Revoke(client_id, math.ceil(max(moments) * 1000) / 1000))
+    return json_answer(RevokeAnswer(client_id, len(sessions)))
 
 
 _CREATE = Doc(
