@@ -50,7 +50,12 @@ class StreamProtocol(asyncio.Protocol):
         self._transport.set_write_buffer_limits(limits.WRITE_HIGH_WATER_BYTES)
         now = self._server.clocks.monotonic()
         self._beat_at = now + self._server.settings.ping_interval_s
-        self._session = self._server.hub.attach(claims, self, last_id)
+        # The head that was written before may have filled the transport; it paused who was there.
+        if self._transport.get_write_buffer_size() > limits.WRITE_HIGH_WATER_BYTES:
+            self._paused_at = now
+        self._session = session = self._server.hub.attach(claims, self, last_id)
+        if self._paused_at is not None:  # by then, or by the notice: there was no session to tell
+            session.pause()
         self._set_deadline(now)
 
     # --- for the kinds of stream ---------------------------------------------------------------
