@@ -141,6 +141,8 @@ def test_a_retry_after_beyond_its_time_is_not_waited_for() -> None:
         ("1.5", None),
         ("²", None),
         ("soon", None),
+        ("Thu, 01 Jan 99999999999999999999 00:02:00 GMT", None),
+        ("Thu, 01 Jan 1970 00:02:00 +99999999999999999999", None),
         ("", None),
     ],
 )

@@ -126,7 +126,7 @@ def retry_after_s(headers: tuple[tuple[str, str], ...], unix: float) -> float | 
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - unix)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year or a zone of many digits
         return None
 
 
