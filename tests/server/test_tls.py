@@ -187,3 +187,25 @@ async def test_an_address_that_is_taken(site: Site) -> None:
     with pytest.raises(ConfigError, match=f"port {site.port}"):
         async with open_site(port=site.port):
             pass
+
+
+async def test_too_many_turned_away_are_not_waited_for(
+    serve: Serve, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TURNED_AWAY_MAX_COUNT", 1)
+    monkeypatch.setattr(limits, "CLOSE_TIMEOUT_S", 3600.0)  # for a goodbye that never comes
+    site = await serve(tls_cert=files.certificate, tls_key=files.key, max_connections=1)
+    streams = [
+        await asyncio.open_connection("127.0.0.1", site.port, ssl=files.context) for _ in range(5)
+    ]
+    (_, first), *others = streams
+    for reader, _ in others:
+        assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 503 Service Unavailable\r\n"
+    while len(site.server.turned_away) > 1:
+        site.server.forgot.clear()
+        await site.server.forgot.wait()
+    for _, writer in streams:
+        writer.transport.abort()
+    assert len(site.server.connections) == 1
+    assert first.transport.is_closing()
+    await site.connections_end()

@@ -89,7 +89,7 @@ class HttpProtocol(asyncio.Protocol):
         self._respond(server.dispatcher.refuse(None, refusal), close=True)
         server.turned_away.add(self)
         if len(server.turned_away) > limits.TURNED_AWAY_MAX_COUNT:
-            self._transport.close()
+            self._transport.abort()  # a close would wait for a goodbye of TLS
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request; the first ones of a connection wait for its turn."""
