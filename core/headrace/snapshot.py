@@ -72,6 +72,17 @@ def take(hub: Hub) -> Snapshot:
     )
 
 
+def check_ids(snapshot: Snapshot) -> None:
+    """Raise RequestError for an id that is none, before anything of `snapshot` is used."""
+    for text in (snapshot.floor, snapshot.latest, *snapshot.floors.values()):
+        parse_position(text)
+    for entry in snapshot.entries:
+        parse_position(entry.id)
+    for left in snapshot.left:
+        parse_position(left.position)
+        parse_position(left.newest_pos)
+
+
 def restore(hub: Hub, snapshot: Snapshot, *, return_s: float) -> None:
     """Have `hub`, which has done nothing yet, go on from `snapshot`.
 

@@ -1,6 +1,8 @@
 """An application's own pages and requests, on the server that it embeds."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -9,8 +11,11 @@ from tests.server.kit import API_KEY, SECRET, opened, recv
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from headrace import limits
+from headrace.application import UpdateMessage
 from headrace.entries import Entry
 from headrace.errors import ConfigError, RequestError
+from headrace.presence import Change
 from headrace.server import Access, Answer, Call, Route, Server, json_answer
 from headrace.settings import Settings
 
@@ -147,3 +152,40 @@ async def test_without_routes_there_is_no_page() -> None:
 async def test_routes_that_cannot_be_used(route: Route, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         Server(SETTINGS, routes=[*ROUTES, route])
+
+
+class FaultyApplication:
+    """Breaks its promise: it raises for whoever comes or goes."""
+
+    def presence_changed(self, change: Change) -> None:
+        raise RuntimeError(f"{change.client_id} is not expected")
+
+    async def receive(self, message: UpdateMessage) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def test_an_application_that_raises_does_not_stop_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "TICK_S", 0.02)
+    faults: list[dict[str, Any]] = []
+    both = asyncio.Event()
+
+    def note(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+        faults.append(told)
+        if len(faults) == 2:  # each tick has told of one
+            both.set()
+
+    asyncio.get_running_loop().set_exception_handler(note)
+    server = Server(SETTINGS)
+    await server.start()
+    server.hub.presence.expect({"alice": 1.0, "bob": 2.0}, until=0.0)
+    server.hub.application = FaultyApplication()
+    await both.wait()
+    server.hub.application = None
+    await server.stop()
+    assert [str(told["exception"]) for told in faults] == [
+        "alice is not expected",
+        "bob is not expected",
+    ]

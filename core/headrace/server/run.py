@@ -54,7 +54,12 @@ async def _serve(
     server = Server(settings, demo=demo, application=application() if application else None)
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload_keys, server, reload)
-    await server.start()
+    starting, stopping = loop.create_task(server.start()), loop.create_task(stopped.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done() and server.waits:  # it has taken nothing over yet
+        starting.cancel()
+        return
+    await starting
     announce(server.url)
     await stopped.wait()
     await server.stop()

@@ -88,6 +88,7 @@ class Server:
         self.date = _date(self.clocks)  # a header of each answer (RFC 9110 section 6.6.1)
         self.draining = False
         self.port = settings.port
+        self.waits = False  # while it starts, for the process before it to end
         self._max_connections = settings.max_connections or default_max_connections()
         self._listeners: list[asyncio.Server] = []
         self._state = StateDirectory(settings.state_dir) if settings.state_dir else None
@@ -116,12 +117,14 @@ class Server:
         sockets = await bind(settings.host, settings.port, shared=self._state is not None)
         self.port = sockets[0].getsockname()[1]
         if self._state is not None:
+            self.waits = True
             await self._state.begin_accepting()
         for each in sockets:
             set_options(each, write_timeout_s=settings.write_timeout_s)
             each.listen(limits.LISTEN_BACKLOG)
         if self._state is not None:  # what connects from now on waits in the backlog
             await self._state.begin_writing()
+            self.waits = False
             self._restore(self._state)
         for each in sockets:
             listener = await self.loop.create_server(
@@ -214,9 +217,10 @@ class Server:
 
     def _tick(self) -> None:
         """Turn the wheel; one timer for all deadlines of the process."""
+        # First, so that what raises below does not stop all clocks.
+        self._tick_timer = self.loop.call_later(limits.TICK_S, self._tick)
         now = self.clocks.monotonic()
         self.wheel.advance(now)
         self.date = _date(self.clocks)
         self.hub.expire()
         self.node.message_buckets.expire(now)
-        self._tick_timer = self.loop.call_later(limits.TICK_S, self._tick)

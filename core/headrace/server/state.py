@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.errors import ConfigError, RequestError
-from headrace.snapshot import Snapshot
+from headrace.snapshot import Snapshot, check_ids
 
 _log = logging.getLogger("headrace")
 
@@ -98,7 +98,8 @@ class StateDirectory:
         body = msgspec.msgpack.encode(snapshot)
         beside = self._file.with_suffix(".new")
         try:
-            with beside.open("wb") as file:
+            beside.unlink(missing_ok=True)
+            with open(beside, "xb", opener=_private) as file:
                 file.write(_MAGIC + hashlib.sha256(body).digest() + body)
                 file.flush()
                 os.fsync(file.fileno())
@@ -127,11 +128,23 @@ class StateDirectory:
             fault = "it is torn: its checksum does not fit"
         if fault is None:
             try:
-                return msgspec.msgpack.decode(body, type=Snapshot)
-            except (msgspec.DecodeError, RequestError) as error:
+                snapshot = msgspec.msgpack.decode(body, type=Snapshot)
+                check_ids(snapshot)
+                return snapshot
+            except (
+                msgspec.DecodeError,
+                UnicodeDecodeError,
+                RecursionError,
+                RequestError,
+            ) as error:
                 fault = f"it does not fit: {error}"
         _log.error("%s is not used, the history starts empty: %s", self._file, fault)
         return None
+
+
+def _private(path: str, flags: int) -> int:
+    """Create a file that nobody else may read: there are messages in it."""
+    return os.open(path, flags, 0o600)
 
 
 async def _lock(descriptor: int, what: str) -> None:
