@@ -5,7 +5,7 @@ from random import Random
 
 from tests.checker.ids import parse_id
 from tests.checker.journal import Journal
-from tests.checker.sending import END_KEY
+from tests.checker.sending import is_end
 
 PING_INTERVAL_S = 1.0
 """What the server is told."""
@@ -17,6 +17,10 @@ SILENCE_S = 2.5 * PING_INTERVAL_S
 """So long without a word makes a line count as dead."""
 
 _BACKOFF_MAX_S = 0.3
+
+
+class Finished(Exception):  # noqa: N818 - it is no error
+    """The client has the last message."""
 
 
 class LineError(Exception):
@@ -40,7 +44,7 @@ class Client:
         self._connections = 0
 
     async def run(self) -> None:
-        """Connect, listen, come back; until cancelled."""
+        """Connect, listen, come back; until it has the last message."""
         journal = self.journal
         while True:
             # Without an id only the very first time: an `open` may have been lost on its way,
@@ -51,6 +55,8 @@ class Client:
             try:
                 await self._listen(last_id)
                 journal.note("the connection ended")
+            except Finished:
+                return
             except (LineError, OSError, EOFError, TimeoutError) as error:
                 journal.note(f"the connection was lost: {type(error).__name__} {error}")
             except ValueError as error:
@@ -66,11 +72,12 @@ class Client:
         raise NotImplementedError
 
     def _take(self, id_field: object, data: object, group: object) -> None:
-        """Take a message of any transport."""
+        """Take a message of any transport; Finished with the last one."""
         if not isinstance(data, str) or not (group is None or isinstance(group, str)):
             raise ValueError(f"a message with data {data!r} and group {group!r}")
-        if self.journal.message(id_field, data, group) == END_KEY:
+        if is_end(self.journal.message(id_field, data, group)):
             self.finished.set()
+            raise Finished
 
     def _take_notice(self, notice: dict[str, object], *, resumed: bool) -> None:
         """Take what is said about the connection itself."""

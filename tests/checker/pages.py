@@ -4,10 +4,11 @@ What a page is told is what counts here: the module drops duplicates and resumes
 """
 
 import asyncio
+import contextlib
 import json
 from random import Random
 
-from tests.checker.client import Client
+from tests.checker.client import Client, Finished
 from tests.checker.ids import parse_id
 from tests.checker.journal import Gap
 from tests.checker.process import ROOT
@@ -48,10 +49,13 @@ class PageClient(Client):
         self._browser.write({"hang_up": self.journal.client_id})
 
     def take(self, told: dict[str, object]) -> None:
-        """Take what the page was told."""
+        """Take what the page was told, until it has the last message."""
         kind, journal = told["type"], self.journal
+        if self.finished.is_set():
+            return
         if kind == "message":
-            self._take(told["id"], told["data"], told["group"])
+            with contextlib.suppress(Finished):
+                self._take(told["id"], told["data"], told["group"])
         elif kind == "open":
             journal.counts["opens"] += 1
             journal.note(f"open id={told['id']} recovered={told['recovered']}")

@@ -33,6 +33,7 @@ END_TIMEOUT_S = 30.0
 
 PAGES_END_TIMEOUT_S = 90.0
 """The same where some are pages: they wait longer between tries, and for a dead line."""
+_END_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -213,11 +214,13 @@ class _Run:
     async def _finish(self) -> list[Client]:
         """Send the last message; return the clients that did not get it."""
         self._say("the faults are over; everybody catches up")
-        await self._publishers[0].say(end_message())
         timeout_s = PAGES_END_TIMEOUT_S if self._options.pages else END_TIMEOUT_S
         waiting = [asyncio.create_task(client.finished.wait()) for client in self._clients]
-        _, late = await asyncio.wait(waiting, timeout=timeout_s)
-        for task in late:
+        for number in range(int(timeout_s / _END_INTERVAL_S)):
+            await self._publishers[0].say(end_message(number))
+            if not (await asyncio.wait(waiting, timeout=_END_INTERVAL_S))[1]:
+                break
+        for task in waiting:
             task.cancel()
         return [client for client in self._clients if not client.finished.is_set()]
 

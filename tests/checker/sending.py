@@ -7,7 +7,9 @@ from zlib import crc32
 from tests.checker.ids import Id
 
 GROUPS = tuple(f"room {number}" for number in range(10))
-END_KEY = "end:0"
+END = "end"
+"""The publisher of the messages that end a run."""
+
 _FILLER = 'Nothing is lost - and if it is,\nit is told. žluť 🐎 "quoted" \\ \t' * 600
 
 
@@ -75,6 +77,15 @@ class Composer:
         return Sent(key, to, group, everyone, crc32(data.encode())), data
 
 
-def end_message() -> tuple[Sent, str]:
-    """Return the message that ends a run: who has it has had everything before it."""
-    return Sent(END_KEY, (), None, True, crc32(END_KEY.encode())), END_KEY
+def end_message(number: int) -> tuple[Sent, str]:
+    """Return a message that ends a run: who has it has had everything before it.
+
+    There is more than one, because a history that is too small may lose it.
+    """
+    key = f"{END}:{number}"
+    return Sent(key, (), None, True, crc32(key.encode())), key
+
+
+def is_end(key: str) -> bool:
+    """Tell whether the message with this key ends a run."""
+    return key.startswith(END + ":")

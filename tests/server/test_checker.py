@@ -18,7 +18,7 @@ from tests.checker.verdict import Ends, Verdict
 
 TIMEOUT_S = 100
 SHORT = (
-    *("--seed=1", "--clients=24", "--messages=1500", "--faults=120", "--rate=200"),
+    *("--seed=1", "--clients=24", "--messages=1000", "--faults=100", "--rate=200"),
     *("--restarts=1", "--kills=1", "--clock-steps=2", "--expect-lossless-restarts"),
 )
 PLANTED = ("--seed=1", "--clients=6", "--messages=300", "--rate=150", "--restarts=0")
