@@ -188,3 +188,6 @@ NOTICES_DRAIN_MAX_S = 60.0
 
 MESSAGES_WAITING_MAX_BYTES = 16 * 1024 * 1024
 """Update-messages that wait for the application's answers; over it 503."""
+
+MESSAGES_WAITING_OF_ONE_MAX_BYTES = 1024 * 1024
+"""Those of one client, which has then taken its share; over it 503."""

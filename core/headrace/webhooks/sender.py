@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import secrets as randomness
+from collections import Counter
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
@@ -30,6 +31,8 @@ _JSON = "application/json"
 _MESSAGES_AT_A_TIME = 64
 _TOO_SLOW = Fault("it does not answer in time")
 _NOTICE_FIRST = Fault("the client's presence notice comes before it, and was not taken")
+_NO_TURN = Fault("the client's earlier messages have taken all the time")
+_NOT_ITS_OWN = (_NOTICE_FIRST, _NO_TURN)  # not logged: what comes before it tells of itself
 _CUT_SHORT = Fault("the attempt was cut short")
 
 
@@ -52,6 +55,7 @@ class Webhooks:
         self._message_slots = asyncio.Semaphore(_MESSAGES_AT_A_TIME)
         self._messages: dict[asyncio.Task[Fault | None], None] = {}
         self._messages_bytes = 0
+        self._bytes_of: Counter[str] = Counter()  # by sender, so that none takes all the room
         self._message_number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
@@ -91,7 +95,11 @@ class Webhooks:
         RequestError (503) unless the application answers 2xx within `limits.NOTICE_TIMEOUT_S`.
         """
         body = _to_json(_fields(message))
-        if self._closing or self._messages_bytes + len(body) > limits.MESSAGES_WAITING_MAX_BYTES:
+        if (
+            self._closing
+            or self._messages_bytes + len(body) > limits.MESSAGES_WAITING_MAX_BYTES
+            or self._bytes_of[message.sender] > limits.MESSAGES_WAITING_OF_ONE_MAX_BYTES
+        ):
             raise _unavailable("takes no message now: too many wait for it")
         may_go: asyncio.Future[bool] = self._loop.create_future()
         turn = self._outbox.queue(message.sender, lambda may: _settle(may_go, may))
@@ -100,6 +108,7 @@ class Webhooks:
         sending = self._loop.create_task(self._send(may_go, body))
         self._messages[sending] = None
         self._messages_bytes += len(body)
+        self._bytes_of[message.sender] += len(body)
         try:
             fault = await sending
         except asyncio.CancelledError:
@@ -110,10 +119,13 @@ class Webhooks:
             self._outbox.done(turn)
             del self._messages[sending]
             self._messages_bytes -= len(body)
+            self._bytes_of[message.sender] -= len(body)
+            if not self._bytes_of[message.sender]:
+                del self._bytes_of[message.sender]
             self._succeeded.set()
             self._schedule()
         if fault is not None:
-            if fault is not _NOTICE_FIRST:  # which has been told of itself
+            if fault not in _NOT_ITS_OWN:
                 self._complain(_MESSAGE, fault)
             raise _unavailable("does not take messages now")
         self._answers()
@@ -209,7 +221,7 @@ class Webhooks:
                 async with self._message_slots:
                     return await self._poster.post(_MESSAGE, _JSON, webhook_id, body)
         except TimeoutError:
-            return _TOO_SLOW
+            return _NO_TURN if may_go.cancelled() else _TOO_SLOW
 
     # --- both ----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from tests.server.webhooks.steps import come, go, refusal
 
 from headrace import limits
 from headrace.application import UpdateMessage
+from headrace.errors import RequestError
 from headrace.webhooks import Webhooks
 
 
@@ -109,3 +110,50 @@ async def test_a_sender_that_goes_leaves_the_way_free(
     assert [one["data"] for one in application.messages] == ["third"]
     assert first.cancelled()
     assert second.cancelled()
+
+
+async def test_one_client_s_messages_leave_room_for_others(
+    application: Application, webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MESSAGES_WAITING_OF_ONE_MAX_BYTES", 4000)
+    may_answer = asyncio.Event()
+
+    async def wait() -> int:
+        await may_answer.wait()
+        return 200
+
+    application.answer = lambda kind, body: wait()
+    waiting = [
+        asyncio.create_task(webhooks.receive(UpdateMessage("greedy", "x" * 1000))) for _ in range(4)
+    ]
+    await application.until(lambda: application.under_way)
+    with pytest.raises(RequestError, match="too many wait"):
+        await webhooks.receive(UpdateMessage("greedy", "x"))
+    waiting.append(asyncio.create_task(webhooks.receive(UpdateMessage("modest", "y"))))
+    await application.until(lambda: application.under_way == 2)
+    may_answer.set()
+    await asyncio.gather(*waiting)
+    await webhooks.receive(UpdateMessage("greedy", "x"))
+
+
+async def test_a_client_whose_own_messages_are_too_many_is_no_fault_of_the_application(
+    application: Application,
+    webhooks: Webhooks,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(limits, "NOTICE_TIMEOUT_S", 0.3)
+
+    async def slow() -> int:
+        await asyncio.sleep(0.1)
+        return 200
+
+    application.answer = lambda kind, body: slow()
+    results = await asyncio.gather(
+        *[webhooks.receive(UpdateMessage("flood", str(number))) for number in range(20)],
+        return_exceptions=True,
+    )
+    assert 0 < results.count(None) < 20
+    assert {type(one) for one in results} == {type(None), RequestError}
+    cut_short = [text for text in caplog.messages if "does not answer in time" in text]
+    assert len(cut_short) <= 1  # the one that was under way
