@@ -46,9 +46,10 @@ class LongestRun:
         self._run = 0
 
 
-async def write_until_cut(client: Wire, data: bytes) -> None:
+async def write_or_be_cut(client: Wire, data: bytes, *, again: bool = False) -> None:
     with suppress(ConnectionResetError, BrokenPipeError):
-        while True:
+        await client.write(data)
+        while again:
             await client.write(data)
 
 
@@ -124,7 +125,7 @@ async def test_whoever_renews_without_reading_is_cut(site: Site) -> None:
     renewal = masked(frames.TEXT, b'{"type":"renew","token":"%b"}' % token.encode())
     async with wire(site.port, receive_buffer_bytes=4096) as client:
         await client.upgrade(token)
-        writing = asyncio.create_task(write_until_cut(client, renewal * 10))
+        writing = asyncio.create_task(write_or_be_cut(client, renewal * 10, again=True))
         await site.connections_end()
         await writing
 
@@ -172,3 +173,21 @@ async def test_a_body_that_no_route_wants_is_not_kept(
         assert (await client.ask("GET", "/healthz", body=body)).status == 200
         assert (await client.ask("GET", "/healthz")).status == 200
     assert taken == [b"", b""]
+
+
+async def test_what_comes_before_a_connection_s_turn_waits_on_its_way(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(site.server.admission, "submit", waiting.append)
+    body = b"x" * (32 * 1024 * 1024)
+    async with wire(site.port) as client:
+        writing = asyncio.create_task(
+            write_or_be_cut(client, request("GET", "/healthz", body=body))
+        )
+        _, unsent = await asyncio.wait({writing}, timeout=0.3)
+        assert unsent
+        waiting.pop()()
+        assert (await client.reply()).status == 413
+        await site.connections_end()
+        await writing

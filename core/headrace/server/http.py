@@ -101,6 +101,8 @@ class HttpProtocol(asyncio.Protocol):
         self._queued.append(data)
         if len(self._queued) == 1:
             self._server.admission.submit(self._admit)
+        else:  # what has come is a head's worth; the rest may wait on the way
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Note the end of the peer's side; what it asked before is still answered."""
@@ -161,9 +163,11 @@ class HttpProtocol(asyncio.Protocol):
     def _admit(self) -> None:
         self._admitted = True
         data = b"".join(self._queued)
-        self._queued = []
+        more, self._queued = len(self._queued) > 1, []
         if self._transport.is_closing():
             return
+        if more:
+            self._transport.resume_reading()
         self._receive(data)
         if self._peer_ended and not self._lingers:
             self._receive(b"")
