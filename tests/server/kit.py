@@ -14,8 +14,7 @@ from websockets.asyncio import client as websockets
 from websockets.typing import Subprotocol
 
 from headrace.server import Server
-from headrace.server.http import HttpProtocol
-from headrace.server.stream import StreamProtocol
+from headrace.server.connection import Connection
 from headrace.settings import Settings
 
 SECRET = "a secret of the tests, 32 bytes+"
@@ -109,7 +108,7 @@ class WatchedServer(Server):
         super().__init__(settings)
         self.forgot = asyncio.Event()
 
-    def forget(self, connection: HttpProtocol | StreamProtocol) -> None:
+    def forget(self, connection: Connection) -> None:
         super().forget(connection)
         self.forgot.set()
 

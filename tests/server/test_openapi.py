@@ -27,8 +27,8 @@ from tests.server.wire import wire
 
 from headrace import limits
 from headrace.api.openapi import Problem, TokenProblem
+from headrace.server.connection import Connection
 from headrace.server.http import HttpProtocol
-from headrace.server.stream import StreamProtocol
 
 
 class StrictProblem(Problem, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def begun(connection: HttpProtocol | StreamProtocol) -> bool:
+def begun(connection: Connection) -> bool:
     """Whether some of a request has arrived, and not all."""
     return isinstance(connection, HttpProtocol) and connection._http.in_request
 

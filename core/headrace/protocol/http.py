@@ -97,6 +97,11 @@ class HttpConnection:
         return self._state in (State.HEAD, State.BODY, State.EARLY)
 
     @property
+    def peer_ended(self) -> bool:
+        """Whether the peer has ended its side; what it asked before is still answered."""
+        return self._peer_ended
+
+    @property
     def should_close(self) -> bool:
         """Whether the connection is to be closed once what was returned is written."""
         return self._state is State.CLOSED

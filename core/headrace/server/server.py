@@ -18,11 +18,11 @@ from headrace.hub import Clocks, Hub
 from headrace.position import Position
 from headrace.server import running
 from headrace.server.admission import Admission
+from headrace.server.arriving import ArrivingProtocol
+from headrace.server.connection import Connection
 from headrace.server.drain import end_connections, say_goodbye, spread_of
-from headrace.server.http import HttpProtocol
 from headrace.server.sockets import bind, default_max_connections, set_options, tls_context
 from headrace.server.state import StateDirectory
-from headrace.server.stream import StreamProtocol
 from headrace.settings import Settings
 from headrace.snapshot import restore, take
 from headrace.wheel import TimerWheel
@@ -83,8 +83,8 @@ class Server:
         self.dispatcher = Dispatcher(self.node, _together(routes_of(self.node), routes))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
-        self.connections: set[HttpProtocol | StreamProtocol] = set()
-        self.turned_away: set[HttpProtocol] = set()  # those that have still to read why
+        self.connections: set[Connection] = set()
+        self.turned_away: set[Connection] = set()  # those that have still to read why
         self.date = _date(self.clocks)  # a header of each answer (RFC 9110 section 6.6.1)
         self.draining = False
         self.port = settings.port
@@ -128,7 +128,7 @@ class Server:
             self._restore(self._state)
         for each in sockets:
             listener = await self.loop.create_server(
-                lambda: HttpProtocol(self),
+                lambda: ArrivingProtocol(self),
                 sock=each,
                 ssl=tls,
                 ssl_handshake_timeout=limits.HEADER_TIMEOUT_S if tls else None,
@@ -172,12 +172,11 @@ class Server:
         """Return what is answered to those who want to stay, while the server goes."""
         return RequestError(503, "the server is shutting down; connect again", _RETRY_AFTER)
 
-    def forget(self, connection: HttpProtocol | StreamProtocol) -> None:
+    def forget(self, connection: Connection) -> None:
         """Take note that a connection has ended."""
         self.wheel.cancel(connection)
         self.connections.discard(connection)
-        if isinstance(connection, HttpProtocol):
-            self.turned_away.discard(connection)
+        self.turned_away.discard(connection)
         self._ended.set()
 
     async def all_gone(self) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from headrace import codes, limits
 from headrace.message import Encodable, Form, Notice
 from headrace.position import Position
+from headrace.server.connection import Connection
 from headrace.session import Session
 from headrace.tokens import Claims
-from headrace.wheel import UNSET
 
 if TYPE_CHECKING:
     from headrace.server.server import Server
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PING = Notice({"type": "ping"})
 
 
-class StreamProtocol(asyncio.Protocol):
+class StreamProtocol(Connection):
     """One connection that a session's messages go to, until either side ends it."""
 
     __slots__ = (
@@ -30,15 +30,11 @@ class StreamProtocol(asyncio.Protocol):
         "_form",
         "_last_write",
         "_paused_at",
-        "_server",
         "_session",
-        "_transport",
-        "tick",
     )
 
     def __init__(self, server: "Server", transport: asyncio.Transport, form: Form) -> None:
-        self.tick = UNSET
-        self._server = server
+        super().__init__(server)
         self._transport = transport
         self._form = form
         self._session: Session | None = None
@@ -108,14 +104,7 @@ class StreamProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._detach()
-        self._server.forget(self)
-
-    def shut_down(self) -> None:
-        """Go on with the end that the session was told; nothing else is to be ended."""
-
-    def abort(self) -> None:
-        """Close without waiting for anything."""
-        self._transport.abort()
+        super().connection_lost(exc)
 
     # --- deadlines -----------------------------------------------------------------------------
 
@@ -157,8 +146,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def _set_closing_deadline(self) -> None:
         """Give the peer a while to take the goodbye."""
-        now = self._server.clocks.monotonic()
-        self._server.wheel.set(self, now + limits.CLOSE_TIMEOUT_S)
+        self._set_timeout(limits.CLOSE_TIMEOUT_S)
 
     def _detach(self) -> None:
         if self._session is not None:
