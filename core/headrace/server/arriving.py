@@ -38,6 +38,8 @@ class ArrivingProtocol(Connection):
         self._received.append(data)
         if len(self._received) == 1:
             self._server.admission.submit(self._admit)
+        else:  # what has come is a head's worth; the rest may wait on the way
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Close, unless something was asked before: that is answered."""
@@ -59,10 +61,13 @@ class ArrivingProtocol(Connection):
         transport, received = self._transport, self._received
         if transport.is_closing():
             return
+        ended = not received[-1]
+        if len(received) > 1 and not ended:
+            transport.resume_reading()
         http = HttpProtocol(self._server)
         self.hand_over(http)
         http.data_received(b"".join(received))
-        if received[-1] or transport.is_closing():
+        if not ended or transport.is_closing():
             return
         now = transport.get_protocol()  # the data may have brought it to another one
         assert isinstance(now, Connection)

@@ -66,7 +66,6 @@ class HttpProtocol(Connection):
     # --- the transport's callbacks -------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-<<<<<<< HEAD
         """Take bytes of a request."""
         self._streak = 0
         was_idle = self._http.state is State.IDLE
@@ -74,19 +73,6 @@ class HttpProtocol(Connection):
         if was_idle:  # a slow sender of a head has so long, however many pieces it comes in
             self._set_timeout(limits.HEADER_TIMEOUT_S)
         self._advance()
-=======
-        """Take bytes of a request; the first ones of a connection wait for its turn."""
-        if self._lingers:
-            return
-        if self._admitted:
-            self._receive(data)
-            return
-        self._queued.append(data)
-        if len(self._queued) == 1:
-            self._server.admission.submit(self._admit)
-        else:  # what has come is a head's worth; the rest may wait on the way
-            self._transport.pause_reading()
->>>>>>> origin/main
 
     def eof_received(self) -> bool:
         """Note the end of the peer's side; what it asked before is still answered."""
@@ -135,29 +121,6 @@ class HttpProtocol(Connection):
 
     # --- requests ------------------------------------------------------------------------------
 
-<<<<<<< HEAD
-=======
-    def _admit(self) -> None:
-        self._admitted = True
-        data = b"".join(self._queued)
-        more, self._queued = len(self._queued) > 1, []
-        if self._transport.is_closing():
-            return
-        if more:
-            self._transport.resume_reading()
-        self._receive(data)
-        if self._peer_ended and not self._lingers:
-            self._receive(b"")
-
-    def _receive(self, data: bytes) -> None:
-        self._streak = 0
-        was_idle = self._http.state is State.IDLE
-        self._http.receive_data(data)
-        if was_idle:  # a slow sender of a head has so long, however many pieces it comes in
-            self._set_deadline(limits.HEADER_TIMEOUT_S)
-        self._advance()
-
->>>>>>> origin/main
     def _advance(self) -> None:
         """Act on the events that are there, until bytes, a handler or the peer are awaited."""
         while self._may_take():
