@@ -4,9 +4,11 @@ Sessions are not in it: they have been closed by then, and their clients come ba
 ids. Clients that were present are taken up as being about to come back.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from headrace.hub import Hub
+from headrace.hub import Hub, Receipt
 from headrace.membership import Memberships
 from headrace.message import Message
 from headrace.position import parse_position
@@ -38,6 +40,15 @@ class LeftOff(msgspec.Struct, frozen=True, array_like=True):
     newest_pos: str
 
 
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """A send's idempotency key, for how many seconds it still counts, and what was answered."""
+
+    key: str
+    left_s: float
+    id: str
+    sessions: int
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a hub without sessions; ids in their wire form, times in Unix seconds."""
 
@@ -49,10 +60,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     revocations: dict[str, float]
     present: dict[str, float]
     left: list[LeftOff]
+    sends: list[Answered] = []
 
 
-def take(hub: Hub) -> Snapshot:
-    """Return what `hub` must remember."""
+def take(hub: Hub, sends: Iterable[tuple[str, float, Receipt]] = ()) -> Snapshot:
+    """Return what `hub` must remember, and the answers to `sends` that may be repeated."""
     history = hub.history
     return Snapshot(
         floor=str(history.floor),
@@ -69,6 +81,10 @@ def take(hub: Hub) -> Snapshot:
             LeftOff(client_id, str(position), str(newest_pos))
             for client_id, position, newest_pos in hub.roster.left()
         ],
+        sends=[
+            Answered(key, left_s, str(receipt.id), receipt.sessions)
+            for key, left_s, receipt in sends
+        ],
     )
 
 
@@ -81,6 +97,8 @@ def check_ids(snapshot: Snapshot) -> None:
     for left in snapshot.left:
         parse_position(left.position)
         parse_position(left.newest_pos)
+    for sent in snapshot.sends:
+        parse_position(sent.id)
 
 
 def restore(hub: Hub, snapshot: Snapshot, *, return_s: float) -> None:

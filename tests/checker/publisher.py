@@ -1,7 +1,7 @@
 """A publisher: sends its messages one behind the other, each until it is answered.
 
-Each has an idempotency key, so that a send whose answer was lost can be repeated. Within one life
-of the server that must not send it twice; over a restart it may.
+Each has an idempotency key, so that a send whose answer was lost can be repeated. That must
+not send it twice, but over a crash it may.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Publisher:
     async def _single(self, http: aiohttp.ClientSession, message: Message) -> None:
         sent, _ = message
         while not sent.settled:
-            sent.lives.add(self._server.life)
+            sent.memories.add(self._server.memory)
             try:
                 async with http.post(
                     f"{self._url}/v1/send", json=_request(message), headers=self._headers
@@ -85,7 +85,7 @@ class Publisher:
         headers = {**self._headers, "content-type": "application/x-ndjson"}
         while todo := [message for message in todo if not message[0].settled]:
             for sent, _ in todo:
-                sent.lives.add(self._server.life)
+                sent.memories.add(self._server.memory)
             body = "".join([json.dumps(_request(message)) + "\n" for message in todo]).encode()
             try:
                 async with http.post(
@@ -110,7 +110,7 @@ class Publisher:
         except ValueError:
             self.refused.append(f"{sent.key}: answered {body[:200]!r}")
             return
-        sent.lives.add(self._server.life)
+        sent.memories.add(self._server.memory)
         if "id" in answer:
             sent.answered = parse_id(answer["id"])
             self._server.latest = max(self._server.latest, sent.answered)

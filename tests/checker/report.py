@@ -30,7 +30,7 @@ def report(outcome: Outcome, *, every_client: bool = False) -> Iterator[str]:
     yield ""
     yield (
         f"accepted {outcome.accepted} messages, {outcome.retries} publishes tried again,"
-        f" {outcome.verdict.doubled} accepted twice over a restart"
+        f" {outcome.verdict.doubled} accepted twice over a crash"
     )
     yield f"{outcome.faults.total()} faults: {_listed(outcome.faults)}"
     closes: Counter[str] = Counter()

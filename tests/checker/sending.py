@@ -17,8 +17,8 @@ _FILLER = 'Nothing is lost - and if it is,\nit is told. žluť 🐎 "quoted" \\ 
 class Sent:
     """One message: its key `"<publisher>:<number>"`, whom it is for, and which ids it got.
 
-    `lives` are the server's lives in which it was tried; more than one, and it may have been
-    accepted twice, because who asked in the first life could not hear the answer.
+    `memories` are those of the server in which it was tried; more than one, and it may have been
+    accepted twice: who asked before a crash could not hear the answer.
     """
 
     key: str
@@ -26,7 +26,7 @@ class Sent:
     group: str | None
     everyone: bool
     crc: int
-    lives: set[int] = field(default_factory=set)
+    memories: set[int] = field(default_factory=set)
     answered: Id | None = None
     refused: bool = False
 

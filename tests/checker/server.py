@@ -39,11 +39,11 @@ class End(StrEnum):
 
 
 class Server:
-    """`life` counts its starts from 1. `crashes` and `restarts` are ids between two lives each.
+    """`life` counts its starts from 1, and `memory` those of them that know nothing of the last.
 
-    Everything accepted before has a lower id, and everything after a higher one; for that,
-    `latest` must be kept at the newest id that is known. `faults` are lines about what went wrong
-    with its processes.
+    `crashes` and `restarts` are ids between two lives each: everything accepted before has a lower
+    id, and everything after a higher one. For that, `latest` must be kept at the newest id that is
+    known. `faults` are lines about what went wrong with its processes.
     """
 
     def __init__(self, options: Options, directory: Path) -> None:
@@ -51,6 +51,7 @@ class Server:
         self.port = 0
         self.latest = START
         self.life = 0
+        self.memory = 1
         self.crashes: list[Id] = []
         self.restarts: list[Id] = []
         self.faults: list[str] = []
@@ -85,13 +86,13 @@ class Server:
         if end is End.HANDOVER:
             successor = self._process = await self._spawn()
             await successor.waits_for_another()
-            self.restarts.append(self._now())
+            self._planned()
             await asyncio.gather(process.stop(), self._listens(successor))
             self._take_faults(process)
             return
         if end is End.RESTART:
             await process.stop()
-            self.restarts.append(self._now())
+            self._planned()
         else:
             if self._options.clock_steps:  # back, so that it could give ids out again
                 self._set_clock(self._clock_offset_s - random.uniform(0, CLOCK_MAX_S))
@@ -100,8 +101,11 @@ class Server:
                 await asyncio.sleep(random.uniform(0, _IMPATIENCE_MAX_S))
             await process.kill()
             # Too late, it may have ended by plan: then its state is there.
-            ends = self.restarts if (self._state / "history").exists() else self.crashes
-            ends.append(self._now())
+            if (self._state / "history").exists():
+                self._planned()
+            else:
+                self.crashes.append(self._now())
+                self.memory += 1
         self._take_faults(process)
         await self.start()
 
@@ -128,6 +132,11 @@ class Server:
     async def _listens(self, process: Process) -> None:
         self.port = await process.port()
         self.life += 1
+
+    def _planned(self) -> None:
+        self.restarts.append(self._now())
+        if not self._options.lossless_restarts:
+            self.memory += 1
 
     def _take_faults(self, process: Process) -> None:
         self.faults += process.faults

@@ -44,7 +44,7 @@ class Ends:
 class Verdict:
     """`rows`, one for each client, and `violations` of the server and the publishers.
 
-    `doubled` messages were accepted twice, because a restart came between send and answer.
+    `doubled` messages were accepted twice, because a crash came between send and answer.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Verdict:
         copies = Counter([message.key for message in known.values()])
         self.doubled = sum([count > 1 for count in copies.values()])
         for key, count in copies.items():
-            if count > len(self._sent[key].lives):
+            if count > len(self._sent[key].memories):
                 self._violate("sent twice", f"{key} has {count} ids")
         return dict(sorted(known.items()))
 

@@ -1,4 +1,4 @@
-"""What clients are told after `kill -9`, also where the clock was set back meanwhile."""
+"""What holds over the end of a server's process, planned or not."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,6 +43,17 @@ async def poll(server: Server, token: str, last_id: Id) -> Json:
         assert answer.status == 200
         found: Json = await answer.json()
         return found
+
+
+@pytest.mark.parametrize("end", [End.RESTART, End.HANDOVER])
+async def test_a_send_that_is_repeated_after_a_planned_restart_is_the_same(
+    server: Server, end: End
+) -> None:
+    send = {"to": "alice", "data": "once", "idempotency_key": "order 17"}
+    first = await ask(server, "/v1/send", send)
+    await server.restart(end, Random(1))
+    assert await ask(server, "/v1/send", send) == first
+    assert await ask(server, "/v1/send", {**send, "idempotency_key": "order 18"}) != first
 
 
 @pytest.mark.parametrize("seed", [1, 2])

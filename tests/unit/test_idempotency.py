@@ -38,6 +38,23 @@ async def test_the_same_key_gets_the_same_answer() -> None:
     assert len(bench.once) == 2
 
 
+async def test_the_answers_go_over_to_another_process_for_the_rest_of_their_time() -> None:
+    before, after = Bench(), Bench()
+    await before.do("a")
+    before.now += limits.IDEMPOTENCY_S - 10
+    await before.do("b")
+    before.may_end.clear()
+    under_way = asyncio.create_task(before.do("c"))
+    await asyncio.sleep(0)
+    for key, left_s, answer in before.once.answers():
+        after.once.remember(key, left_s, answer)
+    before.may_end.set()
+    await under_way
+    assert [await after.do(key) for key in ("a", "b", "c")] == [1, 2, 1]
+    after.now += 10
+    assert [await after.do(key) for key in ("a", "b")] == [2, 2]
+
+
 async def test_who_comes_while_the_work_is_under_way_waits_for_it() -> None:
     bench = Bench()
     bench.may_end.clear()

@@ -5,7 +5,7 @@ its answer. A request that fails is not remembered, so that it can be tried agai
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
 from headrace import limits
@@ -24,6 +24,19 @@ class Once(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def answers(self) -> Iterator[tuple[str, float, T]]:
+        """Yield what is remembered: keys, for how many seconds still, and answers."""
+        now = self._monotonic()
+        for key, (forget_at, answer) in self._answers.items():
+            if answer.done():
+                yield key, forget_at - now, answer.result()
+
+    def remember(self, key: str, left_s: float, answer: T) -> None:
+        """Answer `key` with `answer` for `left_s` seconds, as another process did."""
+        remembered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        remembered.set_result(answer)
+        self._answers[key] = (self._monotonic() + left_s, remembered)
 
     async def do(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, or what it returned for the same key.

@@ -14,8 +14,8 @@ from headrace.api.routing import Route
 from headrace.application import Application
 from headrace.backplane.local import LocalBackplane
 from headrace.errors import ConfigError, RequestError
-from headrace.hub import Clocks, Hub
-from headrace.position import Position
+from headrace.hub import Clocks, Hub, Receipt
+from headrace.position import Position, parse_position
 from headrace.server import running
 from headrace.server.admission import Admission
 from headrace.server.arriving import ArrivingProtocol
@@ -144,6 +144,9 @@ class Server:
         if saved is not None:
             return_s = spread_of(len(saved.present), self.settings.drain_s)
             restore(self.hub, saved, return_s=return_s)
+            for sent in saved.sends:
+                receipt = Receipt(parse_position(sent.id), sent.sessions)
+                self.node.sends.remember(sent.key, sent.left_s, receipt)
         else:  # after a crash, in which the clock may have been set back
             floor = Position(state.reserved_ms() + 1, 0)
             self.hub.history.begin(max(floor, self.hub.history.floor))
@@ -204,7 +207,7 @@ class Server:
         if self.hub.application is not None:
             await self.hub.application.aclose()
         if self._state is not None:
-            self._state.save(take(self.hub))
+            self._state.save(take(self.hub, self.node.sends.answers()))
             self._state.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
