@@ -4,6 +4,7 @@ A client is in a group once, however many ways lead there. The application's wor
 token's claim, until a token that was issued after that word claims the group again.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -22,7 +23,9 @@ class Memberships:
 
     def __init__(self) -> None:
         self._words: dict[str, dict[str, _Word]] = {}
-        self._left: dict[tuple[str, str], float] = {}  # the words of leaving, in order
+        self._left: OrderedDict[tuple[str, str], float] = (
+            OrderedDict()
+        )  # the words of leaving, in order
 
     def join(self, client_id: str, group: str, at: float) -> None:
         """Put the client into the group, connected or not, until `leave`."""

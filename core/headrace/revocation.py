@@ -4,6 +4,8 @@ A token without `iat` cannot show that it is newer, and counts as older. What is
 longer than a token can last is forgotten.
 """
 
+from collections import OrderedDict
+
 from headrace import limits
 from headrace.errors import RevokedTokenError
 from headrace.tokens import Claims
@@ -17,7 +19,7 @@ class Revocations:
     __slots__ = ("_moments",)
 
     def __init__(self) -> None:
-        self._moments: dict[str, float] = {}
+        self._moments: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._moments)

@@ -5,6 +5,7 @@ looked up here. What is remembered of a client without a session is here as well
 one left off.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class Roster:
         self.channels: dict[str, Channel] = {}
         self.groups: dict[str, dict[Session, None]] = {}
         self.memberships = Memberships()
-        self._left: dict[str, _Left] = {}  # in the order in which they left
+        self._left: OrderedDict[str, _Left] = OrderedDict()  # in the order in which they left
 
     def audience(self, entry: Entry) -> tuple[Collection[Session], tuple[str, ...]]:
         """Return the sessions that `entry` is for, each once, and its keys in the history."""

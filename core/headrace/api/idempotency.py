@@ -5,6 +5,7 @@ its answer. A request that fails is not remembered, so that it can be tried agai
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -20,7 +21,9 @@ class Once(Generic[T]):
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._answers: dict[str, tuple[float, asyncio.Future[T]]] = {}  # the oldest first
+        self._answers: OrderedDict[str, tuple[float, asyncio.Future[T]]] = (
+            OrderedDict()
+        )  # the oldest first
 
     def __len__(self) -> int:
         return len(self._answers)
