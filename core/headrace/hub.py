@@ -240,12 +240,18 @@ class Hub:
         self.roster.regroup(session)
         self._announce(session, recovered=None)
 
-    def detach(self, session: Session) -> None:
-        """Forget a session whose connection is gone; a second call does nothing."""
+    def detach(self, session: Session, left_off: Position | None = None) -> None:
+        """Forget a session whose connection is gone; a second call does nothing.
+
+        `left_off` is the id up to which its client was served, where its sink knows of less than
+        it was given.
+        """
         if session not in self.sessions:
             return
         now = self.clocks.monotonic()
         session.catch_up(self.history.latest)
+        if left_off is not None:
+            session.position = left_off
         if not self.roster.remove(session, now + self.settings.history_max_age_s):
             self.presence.went(session.client_id, now)
         session.close()

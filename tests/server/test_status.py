@@ -1,6 +1,7 @@
 """`/healthz`, `/v1/stats` and the files for pages."""
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.server.kit import Site, opened, recv
 from tests.server.wire import wire
 
@@ -83,3 +84,22 @@ async def test_the_scripts_are_sent_once_and_then_confirmed(site: Site, path: st
 async def test_the_scripts_take_a_query(site: Site) -> None:
     async with wire(site.port) as client:
         assert (await client.ask("GET", "/_ah/channel/jsapi?v=2")).status == 200
+
+
+async def test_prometheus_reads_the_same_numbers(site: Site) -> None:
+    async with site.connect(await site.channel()) as client:
+        await opened(client)
+        await site.send("x")
+        await recv(client)
+        async with site.http.get(f"{site.url}/metrics") as answer:
+            assert answer.status == 200
+            assert answer.headers["content-type"].startswith("text/plain; version=")
+            families = text_string_to_metric_families(await answer.text())
+        found = {sample.name: sample.value for family in families for sample in family.samples}
+        stats = await site.stats()
+    assert found["headrace_messages_total"] == stats["messages"] == 1
+    assert found["headrace_deliveries_total"] == stats["deliveries"] == 1
+    assert found["headrace_sessions"] == stats["sessions"] == 1
+    assert found["headrace_history_bytes"] == stats["history_bytes"] > 0
+    assert found["headrace_info"] == 1
+    assert all(name.startswith("headrace_") for name in found)

@@ -88,6 +88,8 @@ async def poll(call: Call) -> Answer:
     """
     hub = call.node.hub
     claims = claims_of(call.node, call.request)
+    if call.request.method == "HEAD":  # it may wait for nothing, and be given nothing
+        return Answer(200, JSON)
     last_id = query_value(call.request, "last_id")
     sink = PollSink()
     session = hub.attach(claims, sink, parse_position(last_id) if last_id else None)
@@ -103,7 +105,7 @@ async def poll(call: Call) -> Answer:
         if claims.exp <= hub.clocks.unix():
             raise ExpiredTokenError("the token's lifetime ended during the poll") from None
     except asyncio.CancelledError:
-        session.position = start  # the client is gone: it was given nothing
+        hub.detach(session, left_off=start)  # the client is gone: it was given nothing
         raise
     finally:
         hub.detach(session)

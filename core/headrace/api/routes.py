@@ -11,6 +11,7 @@ from headrace.api import (
     demo,
     groups,
     messages,
+    metrics,
     openapi,
     pages,
     poll,
@@ -108,6 +109,7 @@ def routes_of(node: Node) -> tuple[Route, ...]:
         *groups.ROUTES,
         *presence.ROUTES,
         *status.ROUTES,
+        *metrics.ROUTES,
         *pages.ROUTES,
     )
     return (

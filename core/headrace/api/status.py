@@ -7,6 +7,7 @@ import msgspec
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
 from headrace.api.describe import Doc, Reply
+from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import RequestError
 from headrace.version import __version__
@@ -27,24 +28,27 @@ class Stats(msgspec.Struct, frozen=True):
     history_bytes: int
 
 
+def stats_of(node: Node) -> Stats:
+    """Return the numbers as they are now."""
+    hub = node.hub
+    counters = hub.counters
+    return Stats(
+        version=__version__,
+        uptime_s=round(hub.clocks.monotonic() - node.started_at, 3),
+        sessions=len(hub.sessions),
+        clients=len(hub.roster.channels),
+        groups=len(hub.roster.groups),
+        messages=counters.messages,
+        deliveries=counters.deliveries,
+        dropped=counters.dropped,
+        slow_closed=counters.slow_closed,
+        history_bytes=hub.history.size_bytes,
+    )
+
+
 async def stats(call: Call) -> Answer:
     """Answer with the numbers of this process."""
-    hub = call.node.hub
-    counters = hub.counters
-    return json_answer(
-        Stats(
-            version=__version__,
-            uptime_s=round(hub.clocks.monotonic() - call.node.started_at, 3),
-            sessions=len(hub.sessions),
-            clients=len(hub.roster.channels),
-            groups=len(hub.roster.groups),
-            messages=counters.messages,
-            deliveries=counters.deliveries,
-            dropped=counters.dropped,
-            slow_closed=counters.slow_closed,
-            history_bytes=hub.history.size_bytes,
-        )
-    )
+    return json_answer(stats_of(call.node))
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -18,6 +18,8 @@ else:
     new_event_loop = uvloop.new_event_loop
 
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
 _log = logging.getLogger("headrace")
 
 
@@ -36,6 +38,8 @@ def run_server(
     key become those that `reload` returns; where it raises ConfigError all stays as it was.
     ConfigError where a setting cannot be used.
     """
+    # Else the runner would have its own way with it, and give it back at the end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, announce, demo, application, reload))
 
@@ -49,7 +53,7 @@ async def _serve(
 ) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         loop.add_signal_handler(number, stopped.set)
     server = Server(settings, demo=demo, application=application() if application else None)
     if reload is not None:
@@ -63,6 +67,9 @@ async def _serve(
     announce(server.url)
     await stopped.wait()
     await server.stop()
+    for number in _ENDING:  # once more changes nothing, to the very end of the process
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _reload_keys(server: Server, reload: Callable[[], Settings]) -> None:
