@@ -9,15 +9,21 @@ the floors of its keys can be given all that came after. Floors outlive the mess
 whose keys were quiet for long would be told of losses that were others'. They are bounded in
 number: where one is forgotten, its id becomes the floor of all keys of which nothing is known.
 
+What is counted is real memory: the data as Python holds it, one encoding, the objects around
+them, the index and the floors. docs/history.md says how well that fits.
+
 Append and eviction cost O(1) per key of the message, a floor O(1) per key; `since` costs the size
 of what it returns and a binary search per key.
 """
 
+import sys
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from heapq import merge
 from operator import attrgetter
+
+import msgspec
 
 from headrace import limits
 from headrace.message import Message
@@ -25,6 +31,8 @@ from headrace.position import START, Position
 
 EVERYONE = "*"
 _position_of = attrgetter("position")
+_encode_into = msgspec.json.Encoder().encode_into
+_scratch = bytearray()  # for encodings that are only measured
 _EVICTED = Message(START, "")
 
 
@@ -70,15 +78,18 @@ class History:
 
     `latest` is the newest id of all. `floor` is the floor of every key of which no loss is known:
     at first the process's start, or where the process before it had come to; later the highest
-    that was forgotten.
+    that was forgotten. `size_bytes` is what the messages and their index cost.
     """
 
     __slots__ = (
-        "_entries",
+        "_costs",
         "_floors",
+        "_keys",
         "_logs",
         "_max_age_ms",
         "_max_bytes",
+        "_max_floors",
+        "_messages",
         "floor",
         "latest",
         "size_bytes",
@@ -90,33 +101,50 @@ class History:
         self.size_bytes = 0
         self._max_bytes = max_bytes
         self._max_age_ms = int(max_age_s * 1000)
-        self._entries: deque[tuple[Message, tuple[str, ...]]] = deque()
+        # The log: three columns, as a tuple for each entry would cost more than a cost that is
+        # kept; and kept it must be, since a string grows when it is first encoded.
+        self._messages: deque[Message] = deque()
+        self._keys: deque[tuple[str, ...]] = deque()
+        self._costs: deque[int] = deque()
         self._logs: dict[str, _Log] = {}
         # By key, the last message that the log has lost; in the order of ids, as the log loses
         # them. What a key has lost to its own bound lies after all of these, and in its `_Log`.
         self._floors: OrderedDict[str, Position] = OrderedDict()
+        self._max_floors = min(
+            limits.HISTORY_FLOORS_MAX_KEYS,
+            max_bytes // limits.HISTORY_FLOORS_SHARE // limits.HISTORY_FLOOR_BYTES,
+        )
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._messages)
+
+    @property
+    def floors_bytes(self) -> int:
+        """What the floors cost; they count towards the greatest size as well."""
+        return len(self._floors) * limits.HISTORY_FLOOR_BYTES
 
     def append(self, message: Message, keys: tuple[str, ...]) -> None:
         """Remember `message` under each of `keys`; its id must lie after all earlier ones."""
         self.latest = message.position
-        self._entries.append((message, keys))
-        self.size_bytes += _cost_bytes(message, keys)
+        cost_bytes = _cost_bytes(message, keys)
+        self._messages.append(message)
+        self._keys.append(keys)
+        self._costs.append(cost_bytes)
+        self.size_bytes += cost_bytes
         for key in keys:
             log = self._logs.get(key)
             if log is None:
                 log = self._logs[key] = _Log()
+                self.size_bytes += limits.HISTORY_LOG_BYTES
             log.messages.append(message)
             if len(log) > limits.HISTORY_KEY_MAX_MESSAGES:
                 log.floor = log.evict().position
-        while self.size_bytes > self._max_bytes:
+        while self.size_bytes + self.floors_bytes > self._max_bytes:
             self._evict()
 
     def entries(self) -> Iterable[tuple[Message, tuple[str, ...]]]:
         """Return all that is remembered: each message with its keys, in order."""
-        return self._entries
+        return zip(self._messages, self._keys, strict=True)
 
     def floors(self) -> Mapping[str, Position]:
         """Return the ids of the messages last lost from the log, by key, in order.
@@ -138,7 +166,7 @@ class History:
     def expire(self, now_ms: int) -> None:
         """Forget what is older than the greatest age; `now_ms` is the Unix time in milliseconds."""
         oldest_ms = now_ms - self._max_age_ms
-        while self._entries and self._entries[0][0].position.ms < oldest_ms:
+        while self._messages and self._messages[0].position.ms < oldest_ms:
             self._evict()
 
     def floor_of(self, keys: Iterable[str]) -> Position:
@@ -177,14 +205,15 @@ class History:
 
     def _evict(self) -> None:
         """Forget the oldest message of all, but not under which keys it is lost."""
-        message, keys = self._entries.popleft()
-        self.size_bytes -= _cost_bytes(message, keys)
+        message, keys = self._messages.popleft(), self._keys.popleft()
+        self.size_bytes -= self._costs.popleft()
         for key in keys:
             log = self._logs[key]
             if len(log) and log.messages[log.start] is message:  # or the key's bound was first
                 log.evict()
             if not len(log):
                 del self._logs[key]
+                self.size_bytes -= limits.HISTORY_LOG_BYTES
             self._lose(key, message.position)
 
     def _lose(self, key: str, position: Position) -> None:
@@ -192,10 +221,18 @@ class History:
         floors = self._floors
         floors[key] = position
         floors.move_to_end(key)
-        if len(floors) > limits.HISTORY_FLOORS_MAX_KEYS:
+        if len(floors) > self._max_floors:
             _, self.floor = floors.popitem(last=False)
 
 
 def _cost_bytes(message: Message, keys: tuple[str, ...]) -> int:
-    further = (len(keys) - 1) * limits.HISTORY_KEY_BYTES
-    return message.size_bytes + limits.HISTORY_ENTRY_BYTES + further
+    """Return what an entry costs once it is encoded, in any one form."""
+    data = message.data
+    _encode_into(data, _scratch)  # the escapes count; and the string has its UTF-8 from now on
+    cost_bytes = len(_scratch) + sys.getsizeof(data)
+    cost_bytes += cost_bytes // limits.HISTORY_GAPS_SHARE + limits.HISTORY_ENTRY_BYTES
+    if message.group is not None:  # the message has the name once more
+        cost_bytes += limits.HISTORY_KEY_BYTES + len(message.group)
+    for key in keys:
+        cost_bytes += limits.HISTORY_KEY_BYTES + len(key)
+    return cost_bytes

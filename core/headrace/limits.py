@@ -132,17 +132,23 @@ RETRY_AFTER_S = 5
 PREFLIGHT_MAX_AGE_S = 600
 """How long a browser may remember a CORS preflight's answer."""
 
-HISTORY_ENTRY_BYTES = 512
-"""What an entry of the history costs beside its data, measured: objects, index and one encoding."""
+HISTORY_ENTRY_BYTES = 400
+HISTORY_KEY_BYTES = 72
+HISTORY_LOG_BYTES = 200
+HISTORY_FLOOR_BYTES = 320
+"""What the history costs beside the data and an encoding, measured by `bench/history.py`: for each
+entry, each key of an entry, each key with entries, and each key of which a floor is known."""
 
-HISTORY_KEY_BYTES = 256
-"""What each further key of an entry costs, measured: a send to a list has one for each client."""
+HISTORY_GAPS_SHARE = 8
+"""What allocators lose to rounding and gaps between data: one byte more for so many, measured."""
 
 HISTORY_KEY_MAX_MESSAGES = 16 * 1024
 """Entries that one channel or group may have in the history, so that none can be a flood."""
 
 HISTORY_FLOORS_MAX_KEYS = 64 * 1024
-"""Channels and groups of which it is known what they have lost; the oldest is forgotten first."""
+HISTORY_FLOORS_SHARE = 4
+"""Channels and groups of which it is known what they have lost, and the part of the history's bytes
+that this may take, one in so many; the oldest is forgotten first."""
 
 IDS_RESERVED_MS = 1000
 """How far ahead a process notes in `state_dir` which ids it may give out."""

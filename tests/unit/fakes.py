@@ -1,5 +1,6 @@
 """Small stand-ins for what the layers below the socket are given: time, a loop's tick, a client."""
 
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -147,6 +148,27 @@ def claims_of(
     return Claims(client_id, exp, groups=groups, pos=None if pos is None else str(pos))
 
 
+def history_bytes(*entries: tuple[Message, tuple[str, ...]], floors: int = 0) -> int:
+    """What a history of these entries, and so many floors, counts."""
+    logs = {key for _, keys in entries for key in keys}
+    return (
+        sum(entry_bytes(sent, keys) for sent, keys in entries)
+        + len(logs) * limits.HISTORY_LOG_BYTES
+        + floors * limits.HISTORY_FLOOR_BYTES
+    )
+
+
+def entry_bytes(sent: Message, keys: tuple[str, ...]) -> int:
+    held = sys.getsizeof(sent.data) + len(msgspec.json.encode(sent.data))
+    names = [*keys] if sent.group is None else [*keys, sent.group]
+    return (
+        held
+        + held // limits.HISTORY_GAPS_SHARE
+        + limits.HISTORY_ENTRY_BYTES
+        + sum(limits.HISTORY_KEY_BYTES + len(name) for name in names)
+    )
+
+
 class NaiveHistory:
     """Remembers everything, and beside it what a history may still have."""
 
@@ -155,6 +177,7 @@ class NaiveHistory:
     ) -> None:
         self.everything: list[tuple[Message, tuple[str, ...]]] = []
         self.first_kept = 0
+        self.last_evicted: dict[str, Position] = {}  # by key, in order
         self.start = self.latest = start
         self.max_bytes, self.max_age_s = max_bytes, max_age_s
         self.key_max_messages = key_max_messages
@@ -162,7 +185,7 @@ class NaiveHistory:
     def append(self, sent: Message, keys: tuple[str, ...]) -> None:
         self.everything.append((sent, keys))
         self.latest = sent.position
-        while self.size_bytes > self.max_bytes:
+        while self.size_bytes + self.floors_bytes > self.max_bytes:
             self.evict()
 
     def expire(self, now_ms: int) -> None:
@@ -170,18 +193,28 @@ class NaiveHistory:
             self.evict()
 
     def evict(self) -> None:
+        sent, keys = self.everything[self.first_kept]
         self.first_kept += 1
+        for key in keys:
+            self.last_evicted.pop(key, None)
+            self.last_evicted[key] = sent.position
 
     @property
     def floor(self) -> Position:
-        """The newest loss that is forgotten: of those whose keys lost nothing since, the oldest."""
-        last_lost: dict[str, Position] = {}
-        for sent, keys in self.everything[: self.first_kept]:
-            for key in keys:
-                last_lost.pop(key, None)
-                last_lost[key] = sent.position
-        forgotten = len(last_lost) - limits.HISTORY_FLOORS_MAX_KEYS
-        return list(last_lost.values())[forgotten - 1] if forgotten > 0 else self.start
+        """The newest of the losses that are forgotten, all but each key's last not counted."""
+        forgotten = list(self.last_evicted.values())
+        if self.max_floors:
+            del forgotten[-self.max_floors :]
+        return forgotten[-1] if forgotten else self.start
+
+    @property
+    def floors_bytes(self) -> int:
+        return limits.HISTORY_FLOOR_BYTES * min(len(self.last_evicted), self.max_floors)
+
+    @property
+    def max_floors(self) -> int:
+        share_bytes = self.max_bytes // limits.HISTORY_FLOORS_SHARE
+        return min(limits.HISTORY_FLOORS_MAX_KEYS, share_bytes // limits.HISTORY_FLOOR_BYTES)
 
     def floor_of(self, keys: list[str]) -> Position:
         """Return from where on all is known to be there."""
@@ -193,12 +226,9 @@ class NaiveHistory:
 
     @property
     def size_bytes(self) -> int:
-        return sum(
-            sent.size_bytes
-            + limits.HISTORY_ENTRY_BYTES
-            + limits.HISTORY_KEY_BYTES * (len(keys) - 1)
-            for sent, keys in self.kept
-        )
+        # A log lives for as long as it has something; what its own bound took is counted on.
+        dead = {key for _, keys in self.kept for key in keys if not self.share(key)}
+        return history_bytes(*self.kept) - len(dead) * limits.HISTORY_LOG_BYTES
 
     def share(self, key: str) -> list[Message]:
         """What is left of one key: its newest."""

@@ -1,21 +1,26 @@
 """headrace.history, with a list of everything ever sent as model."""
 
+import gc
 import sys
+import tracemalloc
+from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.fakes import NaiveHistory
+from tests.unit.fakes import NaiveHistory, history_bytes
 
 from headrace import limits
+from headrace.entries import Entry
 from headrace.history import EVERYONE, History, channel_key, group_key
-from headrace.message import Message
+from headrace.message import Form, Message
 from headrace.position import Position
+from headrace.roster import Roster
 
 START = Position(1000, 0)
 A, B, G = channel_key("a"), channel_key("b"), group_key("g")
 ALL_KEYS = (EVERYONE, A, B, G)
-ENTRY = limits.HISTORY_ENTRY_BYTES
 
 
 def message(ms: int, seq: int = 0, data: str = "x") -> Message:
@@ -144,12 +149,12 @@ def test_the_floors_are_bounded_and_the_oldest_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", 2)
-    history = history_of(
-        (message(1001), (A,)), (message(1002), (B,)), (message(1003), (A,)), max_bytes=0
-    )
+    history = history_of((message(1001), (A,)), (message(1002), (B,)), (message(1003), (A,)))
+    history.expire(10**9)
     assert history.floors() == {B: Position(1002, 0), A: Position(1003, 0)}
     assert history.covers([G], START)
     history.append(message(1004), (EVERYONE,))
+    history.expire(10**9)
     assert list(history.floors()) == [A, EVERYONE]
     assert history.floor_of([G]) == history.floor_of([B]) == Position(1002, 0)
     assert history.floor_of([A]) == Position(1003, 0)
@@ -188,21 +193,109 @@ def test_the_greatest_age_is_inclusive() -> None:
 
 
 def test_the_byte_bound_is_inclusive_and_counts_what_an_entry_costs() -> None:
-    history = history_of(max_bytes=2 * (ENTRY + 10))
-    for ms in (1001, 1002):
-        history.append(message(ms, data="x" * 10), (A,))
-    assert len(history) == 2
-    history.append(message(1003, data=""), (A,))
+    two = [(message(ms, data="x" * 10), (A,)) for ms in (1001, 1002)]
+    third = (message(1003), (A,))
+    history = history_of(*two, third, max_bytes=history_bytes(*two, floors=1))
     assert [m.position.ms for m in history.since([A], START)] == [1002, 1003]
-    assert history.size_bytes == 2 * ENTRY + 10
+    assert history.size_bytes == history_bytes(two[1], third)
+    assert history.floors_bytes == limits.HISTORY_FLOOR_BYTES
+    assert len(history_of(*two, max_bytes=history_bytes(*two))) == 2
+    assert len(history_of(*two, max_bytes=history_bytes(*two) - 1)) == 1
 
 
 def test_each_further_key_of_an_entry_counts() -> None:
-    """Or a list of 3,000 client IDs would cost a megabyte and count as 512 bytes."""
-    history = history_of((message(1001), tuple(channel_key(str(n)) for n in range(3000))))
-    assert history.size_bytes == 1 + ENTRY + 2999 * limits.HISTORY_KEY_BYTES
+    """Or a list of 3,000 client IDs would cost nearly a megabyte and count as a kilobyte."""
+    entry = (message(1001), tuple(channel_key(str(n)) for n in range(3000)))
+    history = history_of(entry)
+    assert history.size_bytes == history_bytes(entry) > 3000 * 200
     history.expire(10**9)
     assert history.size_bytes == 0
+    assert history.floors_bytes == 3000 * limits.HISTORY_FLOOR_BYTES
+
+
+def test_the_floors_take_no_more_than_their_share() -> None:
+    max_bytes = 100_000
+    history = history_of(max_bytes=max_bytes)
+    for n in range(1000):
+        history.append(message(1001 + n), (channel_key(str(n)),))
+        assert history.size_bytes + history.floors_bytes <= max_bytes
+    share_bytes = max_bytes // limits.HISTORY_FLOORS_SHARE
+    assert 0 <= share_bytes - history.floors_bytes < limits.HISTORY_FLOOR_BYTES
+    assert history.size_bytes > max_bytes / 2
+    assert START < history.floor < history.floor_of(history.floors())
+
+
+DATA = {
+    "ASCII": "x",
+    "Latin-1": "\xe9",
+    "two bytes wide": "\u597d",
+    "four bytes wide": "\U0001f600",
+    "one wide character": "\U0001f600" + "x" * 29_999,
+    "to be escaped": '"',
+    "to be escaped in six": "\x01",
+}
+TARGETS: dict[str, Callable[[int], Entry]] = {
+    "a channel each": lambda n: Entry(data="", to=(f"client-{n:06}",)),
+    "few channels": lambda n: Entry(data="", to=(f"client-{n % 50:06}",)),
+    "lists": lambda n: Entry(data="", to=tuple(f"client-{n:06}-{i:02}" for i in range(40))),
+    "a group": lambda n: Entry(data="", group=f"lobby-{n // 10**6}"),
+    "everyone": lambda n: Entry(data="", everyone=True),
+}
+
+
+def real_bytes(target: Callable[[int], Entry], data: str, count: int) -> tuple[int, int]:
+    """What so many entries are counted, and what they take, as a server makes them."""
+    body = msgspec.json.encode(data)
+    audience = Roster().audience
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        history = history_of()
+        for n in range(count):
+            entry = target(n)
+            decoded = msgspec.json.decode(body, type=str)
+            sent = Message(Position(10**12 + n, 0), decoded, entry.group)
+            history.append(sent, audience(entry)[1])
+            sent.encoded(Form.V1)
+            del sent, entry, decoded
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return history.size_bytes, after - before
+
+
+@pytest.mark.parametrize("size_characters", [16, 1000, 30_000])
+@pytest.mark.parametrize("kind", DATA)
+def test_what_is_counted_is_what_one_encoding_and_the_data_take(
+    kind: str, size_characters: int
+) -> None:
+    data = (DATA[kind] * (size_characters // len(DATA[kind]) + 1))[:size_characters]
+    count = 2000 if size_characters == 16 else 200
+    counted, real = real_bytes(TARGETS["a channel each"], data, count)
+    assert counted == pytest.approx(real, rel=0.15)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_counted_for_the_index_is_what_it_takes(target: str) -> None:
+    counted, real = real_bytes(TARGETS[target], "x" * 16, 2000 if target != "lists" else 100)
+    assert counted == pytest.approx(real, rel=0.25)  # the index's table is more full, or less
+
+
+def test_what_is_counted_for_floors_is_what_they_take() -> None:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        history = history_of(max_bytes=4 * 3000 * limits.HISTORY_FLOOR_BYTES)
+        for n in range(20_000):
+            history.begin(START, {channel_key(f"client-{n:06}"): Position(10**12 + n, 0)})
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(history.floors()) == 3000
+    assert history.floors_bytes == pytest.approx(after - before, rel=0.2)
 
 
 def test_a_history_of_no_bytes_keeps_nothing_and_still_tells_what_was_lost() -> None:
@@ -244,7 +337,8 @@ def test_an_evicted_message_is_let_go_of_at_once() -> None:
 
 
 def test_a_long_lived_key_does_not_grow() -> None:
-    history = history_of(max_bytes=10 * (ENTRY + 1))
+    ten = [(message(ms), (EVERYONE,)) for ms in range(10)]
+    history = history_of(max_bytes=history_bytes(*ten, floors=1))
     for ms in range(1001, 3000):
         history.append(message(ms), (EVERYONE,))
     assert len(history) == 10

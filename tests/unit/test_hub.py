@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.unit.fakes import UNIX_S, HubBench, ManualClock, MemorySink, claims_of, run_now
 
-from headrace import codes, limits
+from headrace import codes
 from headrace import message as message_module
 from headrace.entries import Entry
 from headrace.errors import RequestError, StateError
@@ -15,8 +15,6 @@ from headrace.message import ENCODERS, Encodable, Form, Message
 from headrace.position import Position
 from headrace.session import State
 from headrace.settings import Settings
-
-ENTRY = limits.HISTORY_ENTRY_BYTES
 
 
 def refused(bench: HubBench, entry: Entry) -> RequestError:

@@ -3,17 +3,17 @@
 import json
 
 import pytest
-from tests.unit.fakes import UNIX_S, HubBench, MemorySink, claims_of
+from tests.unit.fakes import UNIX_S, HubBench, MemorySink, claims_of, history_bytes
 
 from headrace import limits
 from headrace.entries import Entry
 from headrace.errors import RequestError
 from headrace.hub import Hub
-from headrace.message import Form, Notice
-from headrace.position import Position, parse_position
+from headrace.message import Form, Message, Notice
+from headrace.position import START, Position, parse_position
 from headrace.session import State
 
-ENTRY = limits.HISTORY_ENTRY_BYTES
+ROOM_FOR_TWO = history_bytes(*[(Message(START, "x"), ("@alice",))] * 2, floors=1)
 
 
 def test_the_open_notice_comes_first_with_what_the_contract_says() -> None:
@@ -150,7 +150,7 @@ def test_a_last_id_at_the_newest_has_missed_nothing() -> None:
 
 
 def test_a_last_id_older_than_the_floor_gets_all_that_is_left_and_is_told() -> None:
-    bench = HubBench(history_max_bytes=2 * (ENTRY + 1))
+    bench = HubBench(history_max_bytes=ROOM_FOR_TWO)
     last = bench.send("alice", data="0").id
     for data in "1234":
         bench.send("alice", data=data)
@@ -223,7 +223,7 @@ def test_after_a_restart_an_old_id_is_told_honestly() -> None:
 
 def test_a_quiet_client_of_a_busy_server_has_lost_nothing() -> None:
     """Its last id is old, but `open` and a new page begin where it was known to have everything."""
-    bench = HubBench(history_max_bytes=2 * (ENTRY + 1))
+    bench = HubBench(history_max_bytes=ROOM_FOR_TWO)
     session, sink = bench.attach("alice")
     opened_at = parse_position(sink.opened["id"])
     for _ in range(10):
@@ -264,7 +264,7 @@ def test_a_client_that_was_away_for_long_is_told_of_its_own_losses_only(
 
 
 def test_the_id_told_with_a_loss_is_covered() -> None:
-    bench = HubBench(history_max_bytes=2 * (ENTRY + 1))
+    bench = HubBench(history_max_bytes=ROOM_FOR_TWO)
     last = bench.hub.history.latest
     for name in ("alice", "alice", "bob", "bob", "bob"):
         bench.send(name, data="x")

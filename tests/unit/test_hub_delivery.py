@@ -54,7 +54,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @initialize(
         slow_consumer=st.sampled_from(["close", "drop-oldest"]),
         bounds=st.builds(RingBounds, st.integers(1, 4), st.sampled_from([3, 30, 1000])),
-        history_max_bytes=st.sampled_from([0, 3000, 1 << 20]),
+        history_max_bytes=st.sampled_from([0, 5000, 1 << 20]),
         sessions_per_client=st.integers(1, 3),
         floors_max_keys=st.sampled_from([1, 3, 1000]),
     )

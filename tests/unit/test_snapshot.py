@@ -84,9 +84,11 @@ def test_what_had_to_be_forgotten_is_told_honestly_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "HISTORY_FLOORS_MAX_KEYS", 1)
-    before = HubBench(history_max_bytes=0)
+    before = HubBench(history_max_age_s=120)
     start = before.hub.history.latest
     lost = [before.send(name, data="x").id for name in ("alice", "bob")]
+    before.clock.advance(121)
+    before.hub.expire()
     after = restarted(before)
     assert resumed(after, "carol", start) == (False, [])
     assert resumed(after, "carol", lost[0]) == (True, [])
