@@ -22,6 +22,11 @@ export class Backoff {
     return this._random() * limit;
   }
 
+  /** A wait when a dead line is back: from 0 to below `BASE_MS`. */
+  soon(): number {
+    return this._random() * BASE_MS;
+  }
+
   /** Whether there was no try since the last success. */
   get fresh(): boolean {
     return this._tries === 0;

@@ -1,5 +1,7 @@
 /** What a token says (RFC 7519), unverified: for hints only, the server decides. */
 
+import { isPosition } from "./position.js";
+
 export interface Claims {
   sub?: string;
   exp?: number;
@@ -16,4 +18,10 @@ export function readClaims(token: string): Claims {
   } catch {
     return {};
   }
+}
+
+/** Where a first connection with `token` starts, by its `pos`. */
+export function originOf(token: string): string | null {
+  const { pos } = readClaims(token);
+  return isPosition(pos) ? pos : null;
 }

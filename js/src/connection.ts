@@ -7,6 +7,7 @@
  */
 
 import { Backoff } from "./backoff.js";
+import { originOf } from "./claims.js";
 import * as codes from "./codes.js";
 import type { Frame, Message, Opened } from "./frames.js";
 import { PING_INTERVAL_MS } from "./frames.js";
@@ -14,32 +15,17 @@ import { Ladder } from "./ladder.js";
 import type { ConnectionOptions, Listener } from "./listener.js";
 import type { Platform } from "./platform.js";
 import { comparePositions } from "./position.js";
+import { Caller, knock } from "./reach.js";
 import { renewalDelay } from "./renewal.js";
-import type { Link, Loss, Sink } from "./transport.js";
-
-enum State {
-  /** Not connected; the timer ends it. */
-  Waiting,
-  /** The application is asked for a token. */
-  Authorizing,
-  /** From dialling to the server's first word. */
-  Connecting,
-  Open,
-  Closed,
-}
-
-const NEXT: Readonly<Record<State, readonly State[]>> = {
-  [State.Waiting]: [State.Authorizing, State.Closed],
-  [State.Authorizing]: [State.Connecting, State.Waiting, State.Closed],
-  [State.Connecting]: [State.Open, State.Waiting, State.Closed],
-  [State.Open]: [State.Waiting, State.Closed],
-  [State.Closed]: [],
-};
+import { NEXT, State } from "./state.js";
+import type { Link, Loss, Sink, Transport } from "./transport.js";
 
 /** A connection that held so long counts as a success: the next wait is a first one again. */
 const STABLE_MS = 10_000;
 /** From dialling to the server's first word. A proxy that buffers shows itself here. */
 const CONNECT_TIMEOUT_MS = 10_000;
+/** An attempt that failed after so long was answered by nobody: a refusal comes sooner. */
+const UNANSWERED_MS = 2_500;
 /** For the application's own token function. */
 const TOKEN_TIMEOUT_MS = 30_000;
 /** Silence of so many ping intervals is a dead line. */
@@ -55,6 +41,7 @@ export class Connection {
   private _token: string | null = null;
   private _timer: unknown = null;
   private _renewTimer: unknown = null;
+  private _dialledAt = 0;
   private _openedAt = 0;
   private _heardAt = 0;
   private _silenceMs = PING_INTERVAL_MS * SILENT_INTERVALS;
@@ -63,6 +50,8 @@ export class Connection {
   /** The last message; one that is not after it is a duplicate. */
   private _seen: string | null = null;
   private _position: string | null;
+  /** Where the first connection was to start, by its token; null before it was tried. */
+  private _origin: string | null = null;
   private readonly _backoff: Backoff;
   private readonly _ladder: Ladder;
   private readonly _unsubscribe: () => void;
@@ -108,6 +97,8 @@ export class Connection {
 
   private _attempt(): void {
     this._go(State.Authorizing);
+    this._link?.close(); // it may have called
+    this._link = null;
     const mine = ++this._generation;
     const { credentials } = this._options;
     this._arm(TOKEN_TIMEOUT_MS, () => {
@@ -132,22 +123,27 @@ export class Connection {
     this._arm(CONNECT_TIMEOUT_MS, () =>
       this._lost({ code: codes.ABNORMAL, reason: "no answer within 10 s", reached: false }),
     );
-    const dial = { url: this._options.url, token, lastId: this._position };
+    // The first `open` may have been lost on its way, and what followed with it.
+    this._position ??= this._origin;
+    this._origin ??= originOf(token);
+    this._dialledAt = this._platform.now();
+    const transport = this._ladder.current;
     try {
-      this._link = this._ladder.current.connect(dial, this._sink());
+      const dial = { url: this._options.url, token, lastId: this._position };
+      this._link = transport.connect(dial, this._sink(transport));
     } catch (error) {
       this._lost({ code: codes.ABNORMAL, reason: String(error), reached: false });
     }
   }
 
-  private _sink(): Sink {
+  private _sink(transport: Transport): Sink {
     const mine = this._generation;
     const current = () => mine === this._generation;
     return {
       frame: (frame) => {
         if (!current()) return;
         this._heardAt = this._platform.now();
-        this._receive(frame);
+        this._receive(frame, transport);
       },
       lost: (loss) => {
         if (!current()) return;
@@ -157,13 +153,13 @@ export class Connection {
     };
   }
 
-  private _receive(frame: Frame): void {
+  private _receive(frame: Frame, transport: Transport): void {
     switch (frame.kind) {
       case "message":
         this._deliver(frame.message);
         break;
       case "open":
-        this._opened(frame.opened);
+        this._opened(frame.opened, transport);
         break;
       case "ping":
         this._position = frame.id ?? this._position;
@@ -189,7 +185,7 @@ export class Connection {
     this._listener.message(message);
   }
 
-  private _opened(opened: Opened): void {
+  private _opened(opened: Opened, transport: Transport): void {
     this._silenceMs = opened.pingIntervalMs * SILENT_INTERVALS;
     this._watch();
     this._scheduleRenewal(opened.expiresAt);
@@ -200,8 +196,8 @@ export class Connection {
       this._go(State.Open);
       this._openedAt = this._platform.now();
       this._wish = null;
-      this._ladder.worked();
-      this._listener.open(opened, this._ladder.current.name);
+      this._ladder.worked(transport);
+      this._listener.open(opened, transport.name);
     }
     if (opened.recovered === false && this.isOpen) this._listener.gap(before, opened.id);
   }
@@ -209,9 +205,9 @@ export class Connection {
   /** Where the next connection resumes if no message comes on this one. */
   private _adopt({ id, recovered }: Opened): void {
     if (id === null) return;
-    if (this._position === null) {
+    if (this._position === null || comparePositions(id, this._position) > 0) {
       this._position = id;
-    } else if (recovered === false && comparePositions(id, this._position) < 0) {
+    } else if (recovered === false && id !== this._position) {
       // The server's order began anew, so nothing that comes now is a duplicate.
       this._position = id;
       this._seen = null;
@@ -280,7 +276,9 @@ export class Connection {
   private _lost(loss: Loss): void {
     const wasOpen = this._state === State.Open;
     if (wasOpen && this._platform.now() - this._openedAt >= STABLE_MS) this._backoff.reset();
-    if (!wasOpen && !loss.reached) this._ladder.failed();
+    const failed = !wasOpen && !loss.reached;
+    const dial = { url: this._options.url, token: this._token ?? "" };
+    if (failed) this._ladder.failed((signal) => knock(this._platform, dial, signal));
     this._drop();
     const { credentials } = this._options;
     const expired = loss.code === codes.EXPIRED_TOKEN && credentials.renewable;
@@ -291,6 +289,14 @@ export class Connection {
     const full = loss.code === codes.TOO_MANY_CONNECTIONS;
     if (full) this._ladder.restart();
     const first = this._backoff.fresh;
+    if (failed && this._platform.now() - this._dialledAt >= UNANSWERED_MS) {
+      this._go(State.Waiting);
+      this._link = new Caller(this._platform, this._options.url, () => {
+        this._arm(this._backoff.soon(), () => this._attempt());
+      });
+      this._report(loss.code, loss.reason);
+      return;
+    }
     let delayMs = this._wish ?? this._backoff.next(full) + (loss.retryAfterMs ?? 0);
     this._wish = null;
     if (expired) {
@@ -321,6 +327,7 @@ export class Connection {
     this._drop();
     this._go(State.Closed);
     this._unsubscribe();
+    this._ladder.end();
   }
 
   /** Let go of the connection and the timers. */

@@ -3,13 +3,19 @@
 import type { Platform } from "./platform.js";
 import type { Transport } from "./transport.js";
 
-/** One that has worked may fail so often before it is given up: the server may be restarting. */
+/**
+ * One that has worked may fail so often before it is given up, and only while the server can be
+ * reached: it may be restarting, or the line may be dead.
+ */
 const TRIES_OF_PROVEN = 3;
 
 export class Ladder {
   private _rung: number;
   private _failures = 0;
   private _proven: boolean;
+  /** Whether the server was reached since the current transport began to fail. */
+  private _reached = false;
+  private _knocking: AbortController | null = null;
   private readonly _key: string;
 
   /** `transports` is in the order of preference and not empty; `url` names the server remembered. */
@@ -31,10 +37,9 @@ export class Ladder {
     return this._transports[this._rung] ?? this._transports[0];
   }
 
-  /** The current transport connected. */
-  worked(): void {
-    this._failures = 0;
-    this._proven = true;
+  /** `transport` connected. */
+  worked(transport: Transport): void {
+    this._stand(this._transports.indexOf(transport), true);
     try {
       this._storage?.setItem(this._key, this.current.name);
     } catch {
@@ -42,19 +47,46 @@ export class Ladder {
     }
   }
 
-  /** The current transport did not reach the server. */
-  failed(): void {
+  /** The current transport did not reach the server; `knock` resolves where something else does. */
+  failed(knock: (signal: AbortSignal) => Promise<unknown>): void {
     this._failures += 1;
-    if (this._failures < (this._proven ? TRIES_OF_PROVEN : 1)) return;
-    this._rung = (this._rung + 1) % this._transports.length;
-    this._failures = 0;
-    this._proven = false;
+    if (!this._proven || this._reached) {
+      this._stand((this._rung + 1) % this._transports.length, false);
+    } else if (this._failures >= TRIES_OF_PROVEN - 1 && this._transports.length > 1) {
+      void this._find(knock);
+    }
+  }
+
+  /** Forget about an answer that has not come. */
+  end(): void {
+    this._knocking?.abort();
+  }
+
+  /** Find out whether the server can be reached; one request at a time is enough. */
+  private async _find(knock: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+    if (this._knocking) return;
+    const knocking = new AbortController();
+    this._knocking = knocking;
+    try {
+      await knock(knocking.signal);
+      this._reached = !knocking.signal.aborted;
+    } catch {
+      // It cannot, or the answer is not of interest any more.
+    }
+    this._knocking = null;
   }
 
   /** Begin at the top: the server was full, which a WebSocket cannot see and takes for a failure. */
   restart(): void {
-    this._rung = this._failures = 0;
-    this._proven = false;
+    this._stand(0, false);
+  }
+
+  private _stand(rung: number, proven: boolean): void {
+    this._rung = rung;
+    this._proven = proven;
+    this._failures = 0;
+    this._reached = false;
+    this.end();
   }
 
   private _read(): string | null {

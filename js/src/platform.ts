@@ -9,6 +9,8 @@ export interface Platform {
   now(): number;
   /** From 0 to below 1. */
   random(): number;
+  /** The page's; null where it has none. */
+  origin: string | null;
   /** Remembers, for this tab, which transport worked. */
   storage: Pick<Storage, "getItem" | "setItem"> | null;
   /** Both are needed to share a connection among tabs. */
@@ -35,6 +37,7 @@ export function browserPlatform(): Platform {
     clearTimeout: (timer) => root.clearTimeout(timer as number),
     now: () => Date.now(),
     random: () => Math.random(),
+    origin: root.location?.origin ?? null,
     storage: sessionStorageOrNull(),
     locks: root.navigator?.locks,
     BroadcastChannel: root.BroadcastChannel,

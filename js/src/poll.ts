@@ -6,11 +6,12 @@ import { get, start } from "./http.js";
 import type { Platform } from "./platform.js";
 import { isPosition } from "./position.js";
 import { readLoss } from "./problem.js";
+import { knock } from "./reach.js";
 import type { Dial, Loss, Sink, Transport } from "./transport.js";
 
 /**
  * The server answers at once only when it has something to say. A first poll that was neither
- * refused nor answered for so long counts as open, with nothing lost.
+ * refused nor answered for so long counts as open, with nothing lost, if the server can be reached.
  */
 const OPEN_AFTER_MS = 1_000;
 /** An answer without messages that came sooner than this is not the server's: wait for the rest. */
@@ -42,7 +43,10 @@ class Poll {
 
   async run(): Promise<Loss> {
     const { _platform: platform, _dial: dial } = this;
-    const timer = platform.setTimeout(() => this._open(dial.lastId, true), OPEN_AFTER_MS);
+    const open = () => this._open(dial.lastId, true);
+    const timer = platform.setTimeout(() => {
+      if (!this._opened) knock(platform, dial, this._signal).then(open, () => {});
+    }, OPEN_AFTER_MS);
     try {
       for (;;) {
         const askedAt = platform.now();

@@ -10,13 +10,13 @@
  * token alone; a follower's own is looked at when it comes to lead.
  */
 
-import { type Claims, readClaims } from "./claims.js";
+import { type Claims, originOf, readClaims } from "./claims.js";
 import type { Frame, Message, Opened } from "./frames.js";
 import type { Platform } from "./platform.js";
-import { comparePositions, isPosition } from "./position.js";
+import { comparePositions } from "./position.js";
 import type { Dial, Link, Loss, Sink, Transport } from "./transport.js";
 
-/** A leader that is frozen, or not connected yet, does not answer in time. */
+/** A leader that is frozen does not answer in time. */
 const JOIN_TIMEOUT_MS = 2_000;
 /** What a leader keeps for those who join or come back. */
 const RECENT_MAX_MESSAGES = 500;
@@ -35,6 +35,8 @@ enum Role {
 type Note =
   /** May I follow from here? `pos` is where a first connection starts, from the token. */
   | { kind: "join"; from: string; after: string | null; pos: string | null }
+  /** Wait until I am connected. */
+  | { kind: "patience"; to: string }
   /** You may: this came since. */
   | { kind: "welcome"; to: string; opened: Opened; missed: Message[] }
   /** You cannot: what came since is not here any more. */
@@ -69,7 +71,7 @@ class Share implements Link {
   private _release: (() => void) | null = null;
   private _timer: unknown;
   private _opened: Opened | null = null;
-  /** All messages after the id `_floor`; a leader's. */
+  /** All messages after the id `_floor`; a leader's. With no floor they say nothing to others. */
   private _recent: Message[] = [];
   private _recentCharacters = 0;
   private _floor: string | null = null;
@@ -81,13 +83,13 @@ class Share implements Link {
     private readonly _platform: Platform,
     dial: Dial,
     private readonly _sink: Sink,
-    { sub, groups, pos }: Claims,
+    { sub, groups }: Claims,
   ) {
     const { locks, BroadcastChannel } = _platform;
     if (!locks || !BroadcastChannel) throw new Error("this browser cannot share");
     this._dial = { ...dial };
     this._me = `${_platform.now()} ${_platform.random()}`;
-    this._newestPos = isPosition(pos) ? pos : null;
+    this._newestPos = originOf(dial.token);
     const name = `headrace ${dial.url} ${JSON.stringify([sub, [...(groups ?? [])].sort()])}`;
     this._channel = new BroadcastChannel(name);
     this._channel.onmessage = ({ data }: MessageEvent<Note>) => this._hear(data);
@@ -175,9 +177,10 @@ class Share implements Link {
   private _remember(frame: Frame): void {
     if (frame.kind === "open") {
       this._opened = frame.opened;
-      this._floor = frame.opened.id;
-      this._recent = [];
-      this._recentCharacters = 0;
+      this._forget(this._completeFrom(frame.opened));
+      this._dial.lastId = frame.opened.id ?? this._dial.lastId;
+    } else if (frame.kind === "gap") {
+      this._forget(frame.before);
     } else if (frame.kind === "message") {
       this._dial.lastId = frame.message.id;
       this._recent.push(frame.message);
@@ -190,10 +193,31 @@ class Share implements Link {
     }
   }
 
+  /** Begin anew with what others can be given. */
+  private _forget(floor: string | null): void {
+    this._floor = floor;
+    this._recent = [];
+    this._recentCharacters = 0;
+  }
+
+  /** The id after which nothing is missing, as far as another tab can be told. */
+  private _completeFrom({ id, recovered }: Opened): string | null {
+    const { lastId } = this._dial;
+    if (recovered === true) return lastId;
+    // In an order that began anew, what another tab has seen cannot be compared with.
+    const isAnew = recovered === false && lastId !== null && id !== null && comparePositions(id, lastId) < 0;
+    return isAnew ? null : id;
+  }
+
   private _hear(note: Note): void {
     switch (note.kind) {
       case "join":
-        if (this._role === Role.Leading && this._opened) this._answer(note, this._opened);
+        if (this._role !== Role.Leading) break;
+        if (this._opened) this._answer(note, this._opened);
+        else this._say({ kind: "patience", to: note.from });
+        break;
+      case "patience": // its `open` will be heard; and if it fails, the lock is free
+        if (this._role === Role.Joining && note.to === this._me) this._platform.clearTimeout(this._timer);
         break;
       case "welcome":
         if (this._role !== Role.Joining || note.to !== this._me) break;
@@ -219,14 +243,19 @@ class Share implements Link {
   private _answer({ from, after, pos }: Note & { kind: "join" }, opened: Opened): void {
     const isNewer = pos !== null && (this._newestPos === null || comparePositions(pos, this._newestPos) > 0);
     if (isNewer) this._newestPos = pos;
-    const start = after ?? (isNewer ? pos : null);
+    let start = after ?? (isNewer ? pos : null);
+    let recovered = after === null ? null : true;
     if (start !== null && (this._floor === null || comparePositions(start, this._floor) < 0)) {
-      this._say({ kind: "refusal", to: from });
-      return;
+      // What is before a loss of ours the server would not give the other tab either.
+      if (opened.recovered !== false || opened.id !== this._floor) {
+        this._say({ kind: "refusal", to: from });
+        return;
+      }
+      start = this._floor;
+      recovered = false;
     }
     const missed = start === null ? [] : this._recent.filter(({ id }) => comparePositions(id, start) > 0);
     const id = start ?? this._dial.lastId ?? this._floor;
-    const recovered = after === null ? null : true;
     this._say({ kind: "welcome", to: from, opened: { ...opened, id, recovered }, missed });
   }
 
@@ -238,7 +267,7 @@ class Share implements Link {
       return;
     }
     this._opened = frame.opened;
-    this._dial.lastId ??= frame.opened.id;
+    this._dial.lastId = frame.opened.id ?? this._dial.lastId;
     const { exp = null } = readClaims(this._dial.token); // each tab renews its own token
     this._sink.frame({ kind: "open", opened: { ...frame.opened, expiresAt: exp } });
   }

@@ -5,6 +5,8 @@ import { parseFrame } from "./frames.js";
 import type { Platform } from "./platform.js";
 import { address, type Transport } from "./transport.js";
 
+export const SUBPROTOCOL = "headrace.v1";
+
 /** The transport, or null where there is no WebSocket. */
 export function webSocketTransport({ WebSocket }: Platform): Transport | null {
   if (!WebSocket) return null;
@@ -13,7 +15,7 @@ export function webSocketTransport({ WebSocket }: Platform): Transport | null {
     connect(dial, sink) {
       const url = address(dial, "/v1/connect").replace(/^http/, "ws");
       // The token travels as a subprotocol: a browser can set no header, and a URL ends in logs.
-      const socket = new WebSocket(url, ["headrace.v1", `headrace.token.${dial.token}`]);
+      const socket = new WebSocket(url, [SUBPROTOCOL, `headrace.token.${dial.token}`]);
       socket.onmessage = ({ data }: MessageEvent<unknown>) => {
         sink.frame(typeof data === "string" ? parseFrame(data) : { kind: "malformed", why: "is binary" });
       };

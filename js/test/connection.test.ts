@@ -6,6 +6,7 @@ import { Credentials, type TokenSource } from "../src/credentials.js";
 import { selectTransports } from "../src/select.js";
 import type { TransportName } from "../src/transport.js";
 import { FakeBrowser, settle } from "./fakes.js";
+import { tokenWith } from "./recorder.js";
 
 /** A connection whose listener writes down what it is told. */
 function connect({
@@ -139,6 +140,34 @@ test("tells of a gap when the server could not recover", async () => {
   ]);
   browser.socket.message("201-0");
   assert.deepEqual(heard(), [["message", "201-0"]]);
+});
+
+test("a loss is told once, even if nothing comes before the next connection", async () => {
+  const { browser, clock, heard } = await connected();
+  browser.socket.message("101-0");
+  browser.socket.end(codes.ABNORMAL);
+  await clock.advance(500);
+  browser.socket.open({ recovered: false, id: "200-0" });
+  browser.socket.end(codes.ABNORMAL);
+  await clock.advance(1_000);
+  assert.equal(browser.socket.url, "wss://push.example/v1/connect?last_id=200-0");
+  browser.socket.open({ recovered: true, id: "200-0" });
+  assert.equal(heard().filter(([name]) => name === "gap").length, 1);
+});
+
+test("if the first connection is lost before it is open, the second names where the first was to start", async () => {
+  const { browser, clock, heard } = connect({ token: tokenWith({ sub: "ann", pos: "90-0" }) });
+  await settle();
+  assert.equal(browser.socket.url, "wss://push.example/v1/connect");
+  browser.socket.end(codes.ABNORMAL);
+  await clock.advance(500);
+  assert.equal(browser.socket.url, "wss://push.example/v1/connect?last_id=90-0");
+  browser.socket.open({ recovered: true, id: "90-0" });
+  browser.socket.message("91-0");
+  assert.deepEqual(
+    heard().map(([name]) => name),
+    ["error", "open", "message"],
+  );
 });
 
 test("takes a new order of ids after a server that lost its own", async () => {
@@ -313,8 +342,40 @@ test("a server that does not answer is given up after 10 s", async () => {
   assert.deepEqual(heard(), []);
   await clock.advance(1);
   assert.deepEqual(heard(), [["error", codes.ABNORMAL, "no answer within 10 s", false]]);
-  await clock.advance(500);
-  assert.equal(browser.sockets.length, 2);
+  assert.deepEqual(browser.socket.protocols, ["headrace.v1"], "it calls until anybody answers");
+  await clock.advance(300_000);
+  assert.deepEqual(heard(), [], "and says so once");
+});
+
+test("when anybody answers again, it connects soon, however long nobody did", async () => {
+  const browser = new FakeBrowser();
+  browser.platform.random = () => 0.5;
+  const { clock } = connect({ browser });
+  await clock.advance(3_000); // as if the network said that there is no such host
+  browser.socket.end(codes.ABNORMAL);
+  for (let calls = 0; calls < 20; calls++) await clock.advance(11_000);
+  browser.socket.end(codes.INVALID_TOKEN); // no answer is as good as another
+  assert.equal(clock.untilNext, 250);
+  await clock.advance(250);
+  assert.equal(browser.socket.protocols.length, 2);
+  for (const wait of [250, 500, 1_000, 2_000]) {
+    browser.socket.end(codes.ABNORMAL); // a refusal is an answer: it comes later and later
+    assert.equal(clock.untilNext, wait);
+    await clock.advance(wait);
+  }
+});
+
+test("it stops calling when the network is said to be there, and when it is closed", async () => {
+  const { browser, clock, connection } = connect();
+  await clock.advance(10_000);
+  const [, call] = browser.sockets;
+  await browser.comeOnline();
+  assert.equal(call?.closedWith, codes.NORMAL);
+  assert.equal(browser.socket.protocols.length, 2);
+  await clock.advance(10_000);
+  connection.close();
+  assert.equal(browser.socket.closedWith, codes.NORMAL);
+  assert.equal(clock.timers.size, 0);
 });
 
 test("a constructor that throws is a failed try", async () => {

@@ -265,13 +265,15 @@ export class FakeBrowser {
   readonly storage = new MemoryStorage();
   readonly sockets: FakeSocket[] = [];
   readonly requests: FakeRequest[] = [];
+  /** Requests that only ask whether the server can be reached. */
+  readonly knocks: FakeRequest[] = [];
   online = true;
   private readonly wakers = new Set<(online: boolean) => void>();
   readonly platform: Platform;
 
   /** With an `origin`, it is one of several tabs. */
   constructor(seed = 1, origin?: FakeOrigin) {
-    const { sockets, requests, clock } = this;
+    const { sockets, requests, knocks, clock } = this;
     class Socket extends FakeSocket {
       constructor(url: string, protocols: string[]) {
         super(url, protocols);
@@ -282,13 +284,14 @@ export class FakeBrowser {
       WebSocket: Socket as unknown as NonNullable<Platform["WebSocket"]>,
       fetch: ((url: string, init: RequestInit) => {
         const request = new FakeRequest(url, init);
-        requests.push(request);
+        (init.method === "HEAD" ? knocks : requests).push(request);
         return request.response;
       }) as typeof fetch,
       setTimeout: (callback, delayMs) => clock.set(callback, delayMs),
       clearTimeout: (timer) => void clock.timers.delete(timer as Timer),
       now: () => clock.now,
       random: seededRandom(seed),
+      origin: "https://app.example",
       storage: this.storage,
       locks: origin?.locks,
       BroadcastChannel: origin?.BroadcastChannel,
@@ -312,6 +315,11 @@ export class FakeBrowser {
     const request = this.requests.at(-1);
     if (!request) throw new Error("no request was made");
     return request;
+  }
+
+  /** Answer whoever asks whether the server can be reached, until now. */
+  async answerKnocks(): Promise<void> {
+    for (const knock of this.knocks.splice(0)) await knock.answer(200);
   }
 
   get listening(): number {

@@ -18,9 +18,11 @@ test("goes down until one works, and remembers it for the tab", async () => {
   await browser.request.startStream(); // a proxy that buffers: nothing comes
   await clock.advance(10_000);
   assert.ok(browser.request.isAborted);
-  await clock.advance(1_000);
+  browser.socket.end(1006); // before the next try, anybody must answer
+  await clock.advance(500);
   assert.match(browser.request.url, /\/v1\/poll$/);
   await clock.advance(1_000);
+  await browser.answerKnocks();
   assert.deepEqual(heard(), [
     "error 1006 connection lost",
     "error 1006 no answer within 10 s",
@@ -31,7 +33,7 @@ test("goes down until one works, and remembers it for the tab", async () => {
 
   connect(browser);
   await settle();
-  assert.equal(browser.sockets.length, 1, "it begins with what worked");
+  assert.equal(browser.sockets.length, 2, "it begins with what worked");
   assert.match(browser.request.url, /\/v1\/poll$/);
 });
 
@@ -65,6 +67,47 @@ test("a server that restarts for a while does not cost the WebSocket", async () 
   assert.equal(heard().at(-1), "open websocket true");
 });
 
+test("an outage, however often there seemed to be an answer, does not cost the WebSocket", async () => {
+  const browser = new FakeBrowser();
+  const { clock } = browser;
+  const { connection, heard } = connect(browser);
+  await settle();
+  browser.socket.open();
+  browser.socket.end(1006);
+  await clock.advance(500);
+  for (let tries = 0; tries < 10; tries++) {
+    await clock.advance(10_000);
+    browser.socket.end(1006); // the call
+    await clock.advance(500);
+  }
+  assert.equal(browser.requests.length, 0);
+  browser.socket.open({ recovered: true });
+  assert.equal(heard().at(-1), "open websocket true");
+  await settle();
+  assert.ok(browser.knocks.every(({ isAborted }) => isAborted));
+  connection.close();
+});
+
+test("a network that lets everything but WebSockets through is noticed", async () => {
+  const browser = new FakeBrowser();
+  const { clock } = browser;
+  const { heard } = connect(browser);
+  await settle();
+  browser.socket.open();
+  browser.socket.end(1006);
+  for (let failures = 0; failures < 3; failures++) {
+    await clock.advance(clock.untilNext);
+    browser.socket.end(1006);
+    await settle();
+    await browser.answerKnocks();
+  }
+  await clock.advance(clock.untilNext);
+  assert.equal(browser.sockets.length, 4);
+  await browser.request.startStream();
+  await browser.request.push(OPEN);
+  assert.equal(heard().at(-1), "open sse null");
+});
+
 test("a full server, which a WebSocket cannot see, is tried from the top again", async () => {
   const browser = new FakeBrowser();
   const { clock } = browser;
@@ -88,6 +131,7 @@ test("ids go along from one transport to the next", async () => {
   for (let failures = 0; failures < 3; failures++) {
     await clock.advance(clock.untilNext);
     await browser.request.fail();
+    await browser.answerKnocks();
   }
   await clock.advance(clock.untilNext);
   assert.match(browser.socket.url, /last_id=101-0$/);

@@ -34,11 +34,17 @@ test("goes on from where the last answer ended", async () => {
   assert.equal(connection.lastId, "104-0");
 });
 
-test("a poll that waits counts as open after a second", async () => {
+test("a poll that waits counts as open after a second, if the server can be reached", async () => {
   const fresh = await poll();
   await fresh.clock.advance(999);
-  assert.deepEqual(fresh.heard(), []);
+  assert.equal(fresh.browser.knocks.length, 0);
   await fresh.clock.advance(1);
+  const [knock] = fresh.browser.knocks;
+  assert.equal(knock?.url, "https://push.example/v1/events");
+  assert.equal(knock?.headers.get("authorization"), "Bearer h.p.s");
+  await fresh.clock.advance(500);
+  assert.deepEqual(fresh.heard(), []);
+  await fresh.browser.answerKnocks();
   assert.deepEqual(fresh.heard(), ["open poll null"]);
   await fresh.clock.advance(24_000);
   await fresh.browser.request.answer(200, { messages: [], last_id: "100-0" });
@@ -46,7 +52,22 @@ test("a poll that waits counts as open after a second", async () => {
   assert.equal(fresh.connection.lastId, "100-0");
   const resumed = await poll("99-0");
   await resumed.clock.advance(1_000);
+  await resumed.browser.answerKnocks();
   assert.deepEqual(resumed.heard(), ["open poll true"]);
+});
+
+test("on a line that is dead from the start, it is never open", async () => {
+  const { browser, clock, heard } = await poll("99-0");
+  await clock.advance(60_000);
+  assert.deepEqual(heard(), ["error 1006 no answer within 10 s"]);
+  assert.ok(browser.knocks[0]?.isAborted);
+});
+
+test("a poll that was answered needs not ask whether there is a server", async () => {
+  const { browser, clock } = await poll();
+  await browser.request.answer(200, { messages: [item("101-0")], last_id: "101-0" });
+  await clock.advance(24_000);
+  assert.equal(browser.knocks.length, 0);
 });
 
 test("tells what was lost at the first answer, and at a later one", async () => {
@@ -78,6 +99,7 @@ test("the token's own claims stand in for what the answer does not say", async (
   const token = tokenWith({ sub: "ann", exp: 1_800_000_000 });
   const link = transport.connect({ url: URL, token, lastId: null }, sink);
   await browser.clock.advance(1_000);
+  await browser.answerKnocks();
   assert.deepEqual(heard(), [
     {
       kind: "open",
@@ -136,8 +158,10 @@ test("a poll that fails later is a lost connection, which resumes", async () => 
 });
 
 test("a poll that is not answered is given up after two intervals", async () => {
-  const { clock, heard } = await poll();
-  await clock.advance(51_000);
+  const { browser, clock, heard } = await poll();
+  await clock.advance(1_000);
+  await browser.answerKnocks();
+  await clock.advance(50_000);
   assert.deepEqual(heard(), ["open poll null", "error 1006 nothing heard for 50 s"]);
 });
 

@@ -81,7 +81,7 @@ test("both begin with their version and licence, and stay small", async () => {
   for (const name of ["headrace.js", "jsapi.js"]) {
     const text = await served(name);
     assert.match(text, /^\/\*! headrace \d+\.\d+\.\d+ \| MIT License \*\//);
-    assert.ok(text.length < 22_000, `${name} has ${text.length} characters`);
+    assert.ok(text.length < 24_000, `${name} has ${text.length} characters`);
   }
 });
 

@@ -99,6 +99,64 @@ test("what the new leader could not recover is a gap in every tab", async () => 
   }
 });
 
+test("what the server lost is lost for all tabs, each of which is told once", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const tabs = [await openLeader(), await openTab(), await openTab()];
+  await tabs[0]?.browser.request.push(message("101-0"));
+  await tabs[0]?.browser.request.breakStream();
+  for (const { heard } of tabs) heard();
+  for (const { clock } of tabs) await clock.advance(500);
+  const leader = tabs.find(({ browser: { requests } }) => requests.at(-1)?.url.endsWith("last_id=101-0"));
+  await leader?.browser.request.startStream();
+  await leader?.browser.request.push(open({ id: "300-0", recovered: false }) + message("301-0"));
+  for (const { heard } of tabs) assert.deepEqual(heard(), ["open sse false", "gap 101-0 300-0", "301-0 x"]);
+  const requests = tabs.reduce((sum, { browser }) => sum + browser.requests.length, 0);
+  assert.equal(requests, 2, "one stream before, one after");
+
+  leader?.connection.close();
+  await settle();
+  const [next] = tabs.filter((tab) => tab !== leader && tab.browser.requests.at(-1)?.isAborted === false);
+  assert.match(next?.browser.request.url ?? "", /last_id=301-0$/);
+});
+
+test("one that leads after a loss resumes behind it", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  const follower = await openTab();
+  await leader.browser.request.push(open({ id: "300-0", recovered: false }));
+  leader.connection.close();
+  await settle();
+  assert.match(follower.browser.request.url, /last_id=300-0$/);
+});
+
+test("where the server's order began anew, each tab asks the server itself", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  await leader.browser.request.push(open({ id: "3-0", recovered: false }) + message("4-0"));
+  const other = await openTab({ lastId: "90-0" });
+  assert.match(other.browser.request.url, /last_id=90-0$/);
+});
+
+test("one that joins behind what the leader lost has a stream of its own", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const leader = await openLeader();
+  await leader.browser.request.push(message("101-0"));
+  const gap = JSON.stringify({ type: "gap", after: "101-0", before: "110-0" });
+  await leader.browser.request.push(`event: headrace\ndata: ${gap}\n\n${message("110-0")}`);
+  assert.match((await openTab({ lastId: "101-0" })).browser.request.url, /last_id=101-0$/);
+  assert.deepEqual((await openTab({ lastId: "110-0" })).heard(), ["open sse true"]);
+});
+
+test("a leader that came back knows all since it left", async () => {
+  const { openTab } = makeTabs();
+  const leader = await openTab({ lastId: "90-0" });
+  await leader.browser.request.startStream();
+  await leader.browser.request.push(open({ id: "200-0", recovered: true }));
+  const other = await openTab({ lastId: "95-0" });
+  assert.equal(other.browser.requests.length, 0);
+  assert.deepEqual(other.heard(), ["open sse true"]);
+});
+
 test("one that comes back follows from its own last id", async () => {
   const { openTab, openLeader } = makeTabs();
   const leader = await openLeader();
@@ -149,9 +207,41 @@ test("other clients and other groups have streams of their own", async () => {
   }
 });
 
-test("a leader that does not answer is not waited for", async () => {
+test("a leader that is not connected yet is waited for", async () => {
   const { openTab } = makeTabs();
-  await openTab(); // is frozen before its stream opens
+  const tabs = [await openTab(), await openTab()];
+  await tabs[1]?.clock.advance(9_999);
+  assert.equal(tabs[1]?.browser.requests.length, 0);
+  await tabs[0]?.browser.request.startStream();
+  await tabs[0]?.browser.request.push(open());
+  for (const { heard } of tabs) assert.deepEqual(heard(), ["open sse null"]);
+});
+
+test("however long the line is dead, there is one stream in the end", async () => {
+  const { openTab, openLeader } = makeTabs();
+  const tabs = [await openLeader(), await openTab(), await openTab()];
+  await tabs[0]?.browser.request.push(message("101-0"));
+  for (const { heard } of tabs) heard();
+  for (let seconds = 0; seconds < 90; seconds++) for (const { clock } of tabs) await clock.advance(1_000);
+  const waiting = () => tabs.filter(({ browser: { requests } }) => requests.at(-1)?.isAborted === false);
+  assert.equal(waiting().length, 0);
+  const caller = tabs.find(({ browser: { sockets } }) => sockets.at(-1)?.closedWith === null);
+  caller?.browser.socket.end(4001); // the line is back, and all tabs hear of it
+  for (const { clock } of tabs) await clock.advance(1_000);
+  assert.equal(waiting().length, 1);
+  const [leader] = waiting();
+  await leader?.browser.request.startStream();
+  await leader?.browser.request.push(open({ id: "200-0", recovered: true }) + message("201-0"));
+  for (const { clock } of tabs) await clock.advance(1_000);
+  for (const { heard } of tabs) assert.deepEqual(heard().slice(-2), ["open sse true", "201-0 x"]);
+  assert.equal(waiting().length, 1);
+});
+
+test("a leader that does not answer is not waited for", async () => {
+  const { openTab, origin } = makeTabs();
+  const name = 'headrace https://push.example ["ann",[]]'; // a tab that is frozen holds it
+  void origin.locks.request(name, { signal: new AbortController().signal }, () => new Promise(() => {}));
+  await settle();
   const second = await openTab();
   await second.clock.advance(1_999);
   assert.equal(second.browser.requests.length, 0);

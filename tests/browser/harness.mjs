@@ -29,8 +29,9 @@ const BROWSER_FLAGS = [
 ];
 
 /** The path of an executable; throws where no folder of PATH has it. */
-function which(program, hint) {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+export function which(program, hint) {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  for (const folder of folders) {
     const path = join(folder, program);
     try {
       accessSync(path, constants.X_OK);
@@ -42,16 +43,26 @@ function which(program, hint) {
   throw new Error(`${program} is not on PATH: ${hint}`);
 }
 
-export function launchBrowser() {
-  return chromium.launch({
-    executablePath: which("chromium", "install Debian's package chromium (tests/setup does)"),
-    headless: true,
-    args: BROWSER_FLAGS,
-  });
+/** The path of Chromium. */
+export function chromiumPath() {
+  return which("chromium", "install Debian's package chromium (tests/setup does)");
 }
 
-/** A server of its own; `port` 0 takes any free one, `env` adds settings. */
-export async function startServer({ port = 0, env = {} } = {}) {
+/** A browser; `executablePath` may be a program that becomes Chromium, `flags` are further ones. */
+export function launchBrowser({ executablePath = chromiumPath(), flags = [] } = {}) {
+  return chromium.launch({ executablePath, headless: true, args: [...BROWSER_FLAGS, ...flags] });
+}
+
+/** A server of its own, once it listens; `port` 0 takes any free one, `env` adds settings. */
+export function startServer(options) {
+  return beginServer(options).ready;
+}
+
+/**
+ * A server that begins: `ready` is the server once it listens, and `waiting` comes true where it
+ * waits for another one, on the same port and state, to end.
+ */
+export function beginServer({ port = 0, env = {} } = {}) {
   const child = spawn(join(root, ".venv/bin/headrace"), ["serve", "--demo", "--port", String(port)], {
     env: { PATH: process.env.PATH, HEADRACE_SECRET: SECRET, HEADRACE_API_KEY: API_KEY, ...env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -61,25 +72,30 @@ export async function startServer({ port = 0, env = {} } = {}) {
     child.once("error", (error) => resolve({ error }));
   });
   let log = "";
-  child.stderr.on("data", (chunk) => {
-    log += chunk;
+  const waiting = new Promise((resolve) => {
+    child.stderr.on("data", (chunk) => {
+      log += chunk;
+      if (log.includes("waiting for the running server")) resolve();
+    });
   });
-  const url = await Promise.race([
-    firstUrl(child.stdout),
-    exited.then((end) => {
-      throw new Error(`the server did not start: ${JSON.stringify(end)}\n${log}`);
-    }),
-  ]);
-  return {
+  const failed = exited.then((end) => {
+    throw new Error(`the server did not start: ${JSON.stringify(end)}\n${log}`);
+  });
+  const ready = Promise.race([firstUrl(child.stdout), failed]).then((url) => ({
     url,
     port: Number(new URL(url).port),
     /** End it as an operator would; fails where it does not end well. */
     async stop() {
       child.kill("SIGTERM");
-      const end = await exited;
-      assert.deepEqual(end, { code: 0, signal: null }, log);
+      assert.deepEqual(await exited, { code: 0, signal: null }, log);
     },
-  };
+    /** End it as a crash would. */
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  }));
+  return { ready, waiting };
 }
 
 async function firstUrl(output) {
