@@ -136,8 +136,8 @@ class Session:
     def catch_up(self, latest: Position) -> None:
         """Move `position` on to the newest id of all, unless something waits.
 
-        Else a client for whom there was nothing for long would name an id that the history has
-        left behind, and be told that it may have missed something.
+        Else a client for whom there was nothing for long would name an old id, and be told that it
+        may have missed something where the history no longer knows of its keys.
         """
         if not self.backlog:
             self.position = latest
