@@ -11,6 +11,11 @@ import { SUBPROTOCOL } from "./websocket.js";
  * line's return.
  */
 const CALL_MS = 11_000;
+/**
+ * After so many calls the transport is tried all the same: there may be networks and pages that let
+ * neither call through. By then browsers have given up the connections that came of the last try.
+ */
+const CALLS_MAX = 12;
 
 /** Resolves when anybody answers over HTTP, whatever it is; rejects where nobody does. */
 export async function knock(
@@ -24,7 +29,8 @@ export async function knock(
 }
 
 /**
- * Calls until anybody answers at `url`, be it with a refusal, or another tab says so; then `heard`.
+ * Calls until anybody answers at `url`, be it with a refusal, or another tab says so, or it has
+ * called for long; then `heard`.
  *
  * By turns it calls in two ways, because browsers make both dear. After a dozen failures in four
  * minutes Chromium delays each WebSocket. And it opens at most six connections to an origin, and
@@ -44,11 +50,11 @@ export class Caller implements Link {
     const { BroadcastChannel } = _platform;
     try {
       this._tabs = BroadcastChannel ? new BroadcastChannel(`headrace reach ${_url}`) : null;
-      if (this._tabs) this._tabs.onmessage = () => this._answered(false);
+      if (this._tabs) this._tabs.onmessage = () => this._end();
     } catch {
       // A page without an origin may not broadcast.
     }
-    this._call(true);
+    this._call(1);
   }
 
   close(): void {
@@ -61,16 +67,21 @@ export class Caller implements Link {
     return false;
   }
 
-  private _call(byWebSocket: boolean): void {
+  private _call(number: number): void {
     this._timer = this._platform.setTimeout(() => {
       this._hangUp?.();
-      this._call(!byWebSocket);
+      if (number < CALLS_MAX) this._call(number + 1);
+      else this._end();
     }, CALL_MS);
-    this._hangUp = (byWebSocket && this._callByWebSocket()) || this._callByHttp();
+    this._hangUp = (number % 2 === 1 && this._callByWebSocket()) || this._callByHttp();
   }
 
-  private _answered(isMine = true): void {
-    if (isMine) this._tabs?.postMessage("answered");
+  private _answered(): void {
+    this._tabs?.postMessage("answered");
+    this._end();
+  }
+
+  private _end(): void {
     this.close();
     this._heard();
   }
@@ -98,14 +109,16 @@ export class Caller implements Link {
     if (!fetch) return null;
     const controller = new AbortController();
     const { signal } = controller;
-    const answered = () => {
-      if (!signal.aborted) this._answered();
-    };
     // A browser keeps connections with and without cookies apart. These are the ones that are of no
     // use to the transports, which ask as is usual: with cookies at the page's own origin only.
     const credentials = new URL(this._url).origin === origin ? "omit" : "include";
     const options = { method: "HEAD", mode: "no-cors", cache: "no-store", credentials, signal } as const;
-    fetch(`${this._url}/healthz`, options).then(answered, answered);
+    fetch(`${this._url}/healthz`, options).then(
+      () => {
+        if (!signal.aborted) this._answered();
+      },
+      () => {}, // as when the kernel gives up a connection, perhaps of an earlier call
+    );
     return () => controller.abort();
   }
 }

@@ -41,14 +41,29 @@ test("any answer will do, and is heard once", async () => {
     assert.equal(heard(), 1);
     assert.equal(clock.timers.size, 0);
   }
-  for (const answer of ["answer", "fail"] as const) {
-    const { browser, clock, heard } = call();
-    await clock.advance(11_000);
-    const [knock] = browser.knocks;
-    await (answer === "answer" ? knock?.answer(404) : knock?.fail());
-    assert.equal(heard(), 1);
-    assert.equal(clock.timers.size, 0);
-  }
+  const { browser, clock, heard } = call();
+  await clock.advance(11_000);
+  await browser.knocks[0]?.answer(404);
+  assert.equal(heard(), 1);
+  assert.equal(clock.timers.size, 0);
+});
+
+test("a request that fails says nothing: it may be the kernel that gives up", async () => {
+  const { browser, clock, heard } = call();
+  await clock.advance(11_000);
+  await browser.knocks[0]?.fail();
+  assert.equal(heard(), 0);
+  await clock.advance(11_000);
+  assert.equal(browser.sockets.length, 2);
+});
+
+test("after two minutes of calls it is to be tried all the same", async () => {
+  const { clock, heard } = call();
+  await clock.advance(131_999);
+  assert.equal(heard(), 0);
+  await clock.advance(1);
+  assert.equal(heard(), 1);
+  assert.equal(clock.timers.size, 0);
 });
 
 test("takes the connections that the transports do not: without cookies at the page's own origin", async () => {

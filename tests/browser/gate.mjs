@@ -5,7 +5,7 @@ import { connect, createServer } from "node:net";
 /** What can happen to a connection. */
 export const FAULTS = {
   /** Both ends get a reset. */
-  reset: (relay) => relay.end((socket) => socket.resetAndDestroy()),
+  reset: (relay) => relay.end(reset),
   /** Both ends get an end of file, in the midst of whatever was on its way. */
   close: (relay) => relay.end((socket) => socket.destroySoon()),
   /** Nothing passes for a while; then everything does. */
@@ -13,6 +13,12 @@ export const FAULTS = {
   /** All bytes vanish, both ways, and nobody is told. */
   drop: (relay) => relay.silence(),
 };
+
+/** End a connection with a reset; Node fails to close one whose end it has begun to send. */
+function reset(socket) {
+  if (socket.writableEnded || socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
+}
 
 /** A fault for which too few bytes pass happens after so long all the same. */
 const OVERDUE_MS = 1_000;

@@ -10,8 +10,12 @@ test("pages have every message once and in order, through faults and restarts; a
   if (outcome.faults.length) report(outcome);
   const { rows, happened, accepted } = outcome;
   const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
-  t.diagnostic(`${accepted} messages for ${rows.length} pages: ${sum("received")} of ${sum("expected")} received`);
-  t.diagnostic(`${sum("told")} went with the crash, of which each page was told; ${JSON.stringify(happened)}`);
+  t.diagnostic(
+    `${accepted} messages for ${rows.length} pages: ${sum("received")} of ${sum("expected")} received`,
+  );
+  t.diagnostic(
+    `${sum("told")} went with the crash, of which each page was told; ${JSON.stringify(happened)}`,
+  );
   assert.deepEqual(outcome.faults, []);
   assert.deepEqual([happened.restart, happened.handover, happened.kill], [1, 1, 1]);
 });
@@ -39,7 +43,16 @@ test("the verdict finds what is lost, doubled or out of order, and gaps that are
   const crashes = ["25-0"];
   assert.deepEqual(verdictOn([10, 20, 40], { gaps: [[20, 35]], crashes }), []);
   assert.match(verdictOn([10, 20, 30, 40], { crashes })[0], /was told 0 times/);
-  assert.match(verdictOn([10, 20, 40], { gaps: [[20, 35], [20, 35]], crashes })[0], /was told 2 times/);
+  assert.match(
+    verdictOn([10, 20, 40], {
+      gaps: [
+        [20, 35],
+        [20, 35],
+      ],
+      crashes,
+    })[0],
+    /was told 2 times/,
+  );
   assert.match(verdictOn([10, 20, 40], { gaps: [[20, 35]] })[0], /was told without a reason/);
   assert.match(verdictOn([10, 20, 40], { gaps: [[10, 35]], crashes })[0], /holds what was received/);
 });

@@ -23,14 +23,23 @@ export const CUTS = {
 /** What is missing here for a laptop's network; null if nothing is. */
 export function missingForNetwork() {
   if (process.getuid() !== 0) return "needs root, to make network namespaces: run it as root";
-  for (const [program, bringer] of Object.entries({ ip: "iproute2", unshare: "util-linux", nsenter: "util-linux" })) {
+  for (const [program, bringer] of Object.entries({
+    ip: "iproute2",
+    unshare: "util-linux",
+    nsenter: "util-linux",
+  })) {
     try {
       which(program, "");
     } catch {
       return `needs the program ${program}: install Debian's package ${bringer} (tests/setup does)`;
     }
   }
-  const { status, stderr } = spawnSync("unshare", ["--net", "sh", "-c", `ip link set lo up && ${forward(1)}`]);
+  const { status, stderr } = spawnSync("unshare", [
+    "--net",
+    "sh",
+    "-c",
+    `ip link set lo up && ${forward(1)}`,
+  ]);
   if (status === 0) return null;
   return `needs CAP_SYS_ADMIN and CAP_NET_ADMIN and a writable /proc/sys, as \`docker run --privileged\` gives: ${stderr}`;
 }

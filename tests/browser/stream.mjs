@@ -27,6 +27,7 @@ export class Publisher {
   /** Counts the lives of the server; whoever restarts it, counts it up. */
   life = 1;
   retries = 0;
+  #fault = null;
 
   /** `clients` is `[{id, groups}]`; `url` is the server's, and `random` decides what is sent. */
   constructor(url, clients, random) {
@@ -48,6 +49,11 @@ export class Publisher {
       const ahead = (done / perSecond) * 1000 - (Date.now() - startedAt);
       if (ahead > 0) await pause(ahead); // the pace
     }
+  }
+
+  /** Have whatever is being published fail: the server does not come back. */
+  giveUp(error) {
+    this.#fault = error;
   }
 
   /** Publish one message to `target`, as of the API; returns its data. */
@@ -137,7 +143,11 @@ export class Publisher {
   }
 
   async #wait(answer) {
-    assert.ok([undefined, 503].includes(answer?.status), `a send was answered ${answer?.status}: ${answer?.body}`);
+    if (this.#fault) throw this.#fault;
+    assert.ok(
+      [undefined, 503].includes(answer?.status),
+      `a send was answered ${answer?.status}: ${answer?.body}`,
+    );
     this.retries += 1;
     await pause(RETRY_MS); // before trying again
   }
@@ -204,7 +214,8 @@ function judgePage({ client, name, began, notes }, ids, known, crashes, faults) 
   }
   for (const gap of gaps) {
     const text = `the gap from ${gap.after} to ${gap.before}`;
-    if (received.some(({ id }) => id < gap.before && inside(gap, id))) fault(`${text} holds what was received`);
+    if (received.some(({ id }) => id < gap.before && inside(gap, id)))
+      fault(`${text} holds what was received`);
     if (!crashes.some((crash) => inside(gap, crash))) fault(`${text} was told without a reason`);
   }
   for (const crash of crashes) {
