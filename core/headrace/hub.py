@@ -168,7 +168,7 @@ class Hub:
         try:
             for session in waiting:
                 delivered += session.flush(now, runs)
-        except BaseException:
+        except BaseException:  # whatever it is, it is raised again
             self.close(session, codes.INTERNAL_ERROR)
             raise
         finally:

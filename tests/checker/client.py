@@ -61,7 +61,7 @@ class Client:
                 journal.note(f"the connection was lost: {type(error).__name__} {error}")
             except ValueError as error:
                 journal.violate("protocol", f"it said what has no meaning: {error}")
-            await asyncio.sleep(self._random.uniform(0, _BACKOFF_MAX_S))
+            await asyncio.sleep(self._random.uniform(0, _BACKOFF_MAX_S))  # the client's backoff
 
     async def hang_up(self) -> None:
         """End the connection in the regular way, if there is one."""

@@ -169,9 +169,8 @@ async def test_pings_keep_the_line_alive(stage: Stage) -> None:
     async def only_ping(websocket: web.WebSocketResponse) -> None:
         await websocket.send_str(json.dumps(opened(ping_interval=0.4)))
         for _ in range(12):
-            await asyncio.sleep(
-                0.1
-            )  # more often than it said, for longer than a dead line is given
+            # The pace: more often than it said, for longer than a dead line is given.
+            await asyncio.sleep(0.1)
             await websocket.send_str('{"type":"ping"}')
         await websocket.close()
 

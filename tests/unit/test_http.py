@@ -55,9 +55,11 @@ def serve(chunks: Sequence[bytes]) -> list[object]:
         connection.receive_data(chunk)
         try:
             while event := connection.next_event():
-                if isinstance(event, Body) and seen and isinstance(seen[-1], Body):
-                    event = Body(seen.pop().data + event.data)  # type: ignore[attr-defined]
-                seen.append(event)
+                before = seen[-1] if seen else None
+                if isinstance(event, Body) and isinstance(before, Body):
+                    seen[-1] = event = Body(before.data + event.data)
+                else:
+                    seen.append(event)
                 if isinstance(event, EndOfRequest):
                     connection.respond(200)
         except RequestError as error:

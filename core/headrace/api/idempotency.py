@@ -63,7 +63,7 @@ class Once(Generic[T]):
         self._answers[key] = (self._monotonic() + limits.IDEMPOTENCY_S, answer)
         try:
             done = await work()
-        except BaseException as error:
+        except BaseException as error:  # a cancellation too must not leave the others waiting
             self._answers.pop(key, None)
             fault = RequestError(
                 503,

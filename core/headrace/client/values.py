@@ -1,11 +1,19 @@
 """What the client takes and gives: one frozen struct for each body of the contract's routes.
 
+What the server answers and the client reads alike is the server's own type.
+
 They are read leniently: a member that a newer server adds is ignored.
 """
 
 from collections.abc import Sequence
 
 import msgspec
+
+from headrace.api.presence import ClientPresence as Presence
+from headrace.api.presence import GroupPresence
+from headrace.api.status import Stats
+
+__all__ = ["Channel", "GroupPresence", "Message", "Presence", "Send", "Sent", "Stats"]
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -35,41 +43,6 @@ class Send(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: str | None = None
     everyone: bool = False
     idempotency_key: str | None = None
-
-
-class Presence(msgspec.Struct, frozen=True):
-    """Whether a client is there, since when (seconds since the epoch), with how many sessions.
-
-    For the grace after its last session a client is still online, with none.
-    """
-
-    client_id: str
-    online: bool
-    since: float | None
-    sessions: int
-
-
-class GroupPresence(msgspec.Struct, frozen=True):
-    """The clients of a group that have a session, and how many they are."""
-
-    group: str
-    count: int
-    clients: tuple[Presence, ...]
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """What `GET /v1/stats` says: sizes as they are now, counters since the server's start."""
-
-    version: str
-    uptime_s: float
-    sessions: int
-    clients: int
-    groups: int
-    messages: int
-    deliveries: int
-    dropped: int
-    slow_closed: int
-    history_bytes: int
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -141,7 +141,7 @@ async def open_websocket(
             websocket = WebSocket(reader, writer)
             try:
                 await websocket.shake_hands(parts.netloc.rpartition("@")[2], target, token)
-            except BaseException:
+            except BaseException:  # a cancellation too must not leave the socket open
                 writer.transport.abort()
                 raise
     except TimeoutError:

@@ -145,7 +145,7 @@ async def test_a_client_whose_own_messages_are_too_many_is_no_fault_of_the_appli
     monkeypatch.setattr(limits, "NOTICE_TIMEOUT_S", 0.3)
 
     async def slow() -> int:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # how slow the application is
         return 200
 
     application.answer = lambda kind, body: slow()

@@ -85,7 +85,7 @@ async def test_the_end_goes_on_for_as_long_as_the_application_takes_them(
     monkeypatch.setattr(limits, "NOTICES_DRAIN_S", 1.0)
 
     async def slowly() -> int:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # how slow the application is
         return 200
 
     application.answer = lambda kind, body: slowly()
