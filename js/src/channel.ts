@@ -77,7 +77,14 @@ export class Channel extends ChannelTarget implements AsyncIterable<ChannelMessa
     }
     const base = baseUrl(url);
     const credentials = new Credentials(token);
-    this._outbox = new Outbox(base, credentials, platform, () => this._connection.isOpen, outbox);
+    this._outbox = new Outbox(
+      base,
+      credentials,
+      platform,
+      () => this._connection.isOpen,
+      outbox,
+      (item) => this._connection.ask(item),
+    );
     this._connection = new Connection(
       { url: base, credentials, transports: selectTransports(platform, transports), lastId },
       platform,

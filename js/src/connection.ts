@@ -6,6 +6,7 @@
  * once, last. Nothing is told from inside the constructor, `start` or `close`.
  */
 
+import { Asks } from "./asks.js";
 import { Backoff } from "./backoff.js";
 import { originOf } from "./claims.js";
 import * as codes from "./codes.js";
@@ -13,6 +14,7 @@ import type { Frame, Message, Opened } from "./frames.js";
 import { PING_INTERVAL_MS } from "./frames.js";
 import { Ladder } from "./ladder.js";
 import type { ConnectionOptions, Listener } from "./listener.js";
+import type { Item } from "./outbox.js";
 import type { Platform } from "./platform.js";
 import { comparePositions } from "./position.js";
 import { Caller, knock } from "./reach.js";
@@ -52,6 +54,7 @@ export class Connection {
   private _position: string | null;
   /** Where the first connection was to start, by its token; null before it was tried. */
   private _origin: string | null = null;
+  private readonly _asks = new Asks();
   private readonly _backoff: Backoff;
   private readonly _ladder: Ladder;
   private readonly _unsubscribe: () => void;
@@ -75,6 +78,12 @@ export class Connection {
   /** Resume after this id. */
   get lastId(): string | null {
     return this._position;
+  }
+
+  /** Send a message over the connection itself; false where its transport cannot. */
+  ask(item: Item): boolean {
+    const send = this.isOpen && this._link?.send;
+    return !!send && this._asks.ask(send, item);
   }
 
   /** End it; the listener hears of it a moment later. A second call does nothing. */
@@ -170,6 +179,9 @@ export class Connection {
       case "reconnect":
         this._wish = frame.delayMs;
         break;
+      case "reply":
+        this._asks.settle(frame.ref, frame.error, frame.answer);
+        break;
       case "malformed":
         this._report(codes.PROTOCOL_ERROR, `a frame ${frame.why}`);
         break;
@@ -238,7 +250,7 @@ export class Connection {
       (token) => {
         if (mine !== this._generation) return;
         this._token = token;
-        if (!this._link?.renew(token)) this._redial();
+        if (!this._link?.renew?.(token)) this._redial();
       },
       (error) => {
         if (mine !== this._generation) return;
@@ -337,5 +349,6 @@ export class Connection {
     this._platform.clearTimeout(this._renewTimer);
     this._link?.close();
     this._link = null;
+    this._asks.lost();
   }
 }

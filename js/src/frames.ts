@@ -1,5 +1,6 @@
 /** What the server says, parsed: JSON text in, one value out, never an exception. */
 
+import { type SendAnswer, SendError } from "./outbox.js";
 import { isPosition } from "./position.js";
 
 /** A message as the server sends it. */
@@ -32,6 +33,8 @@ export type Frame =
   | { kind: "reconnect"; delayMs: number }
   /** What an event stream has in place of a close frame. */
   | { kind: "close"; code: number; reason: string }
+  /** To the message that was numbered `ref`; an error where it was not taken. */
+  | { kind: "reply"; ref: number; answer: SendAnswer; error: SendError | false }
   | { kind: "unknown" }
   | { kind: "malformed"; why: string };
 
@@ -69,6 +72,9 @@ export function readFrame(value: unknown): Frame {
       return { kind: "reconnect", delayMs: Math.min(positive(fields.delay_ms) ?? 0, RECONNECT_MAX_MS) };
     case "close":
       return readClose(fields);
+    case "sent":
+    case "error":
+      return readReply(fields);
     default:
       return typeof fields.type === "string" ? { kind: "unknown" } : malformed("has a type that is not text");
   }
@@ -89,6 +95,12 @@ function readOpened(fields: Record<string, unknown>): Opened {
     expiresAt: positive(fields.expires_at),
     pingIntervalMs: (positive(fields.ping_interval) ?? 0) * 1000 || PING_INTERVAL_MS,
   };
+}
+
+function readReply({ type, ref, id, code, detail }: Record<string, unknown>): Frame {
+  if (typeof ref !== "number") return { kind: "unknown" }; // to no message of ours
+  const error = type === "error" && new SendError(String(detail), positive(code) ?? 0);
+  return { kind: "reply", ref, answer: isPosition(id) ? { id } : {}, error };
 }
 
 function readClose({ code, reason }: Record<string, unknown>): Frame {

@@ -1,4 +1,4 @@
-/** Update-messages to the server: posted one after another, kept while the line is down. */
+/** Update-messages to the server: sent one after another, kept while the line is down. */
 
 import * as codes from "./codes.js";
 import type { Credentials } from "./credentials.js";
@@ -9,6 +9,11 @@ import { readProblem } from "./problem.js";
 export interface Target {
   to?: string | readonly string[];
   group?: string;
+  /**
+   * How it goes: by a request of its own (the default), or over the WebSocket where there is one,
+   * which costs less and does not wait for the answer to the one before.
+   */
+  over?: "http" | "socket";
 }
 
 /** The server's answer: an id and a count when it was relayed, neither when the application has it. */
@@ -34,8 +39,15 @@ export class SendError extends Error {
 /** How long the server may take to answer a post. */
 const POST_TIMEOUT_MS = 30_000;
 
-interface Item {
+/** A longer message is posted: the server cuts a WebSocket for a frame over 256 KiB. */
+const ASK_MAX_CHARACTERS = 65_536;
+
+/** A message on its way. */
+export interface Item {
+  /** A JSON object, which begins with its first member. */
   body: string;
+  /** Over the connection itself, if it can. */
+  ask: boolean;
   resolve(answer: SendAnswer): void;
   reject(error: Error): void;
 }
@@ -54,10 +66,12 @@ export class Outbox {
     private readonly _platform: Platform,
     private readonly _isOpen: () => boolean,
     private readonly _limit: number,
+    /** Sends over the connection itself, which settles the item; false where it cannot. */
+    private readonly _ask?: (item: Item) => boolean,
   ) {}
 
   /** Post in turn, now or when the line is up. */
-  send(data: string, { to, group }: Target): Promise<SendAnswer> {
+  send(data: string, { to, group, over }: Target): Promise<SendAnswer> {
     if (typeof data !== "string") {
       return Promise.reject(
         new TypeError(`data is ${typeof data}; it must be a string: JSON.stringify() makes one`),
@@ -73,7 +87,9 @@ export class Outbox {
       );
     }
     return new Promise((resolve, reject) => {
-      this._waiting.push({ body: JSON.stringify({ data, to, group }), resolve, reject });
+      const body = JSON.stringify({ data, to, group });
+      const ask = over === "socket" && body.length <= ASK_MAX_CHARACTERS;
+      this._waiting.push({ body, ask, resolve, reject });
       this.flush();
     });
   }
@@ -95,6 +111,7 @@ export class Outbox {
     while (this._asked) {
       this._asked = false;
       for (let item = this._next(); item; item = this._next()) {
+        if (item.ask && this._ask?.(item)) continue;
         // "Offline" may be wrong, since a server on this machine needs no network: so it is tried.
         const online = this._platform.isOnline();
         try {

@@ -24,8 +24,7 @@ export function pollTransport(platform: Platform): Transport | null {
   return {
     name: "poll",
     connect(dial, sink) {
-      const close = start(sink, (signal) => new Poll(platform, fetch, { ...dial }, sink, signal).run());
-      return { close, renew: () => false };
+      return { close: start(sink, (signal) => new Poll(platform, fetch, { ...dial }, sink, signal).run()) };
     },
   };
 }

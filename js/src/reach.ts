@@ -63,10 +63,6 @@ export class Caller implements Link {
     this._tabs?.close();
   }
 
-  renew(): boolean {
-    return false;
-  }
-
   private _call(number: number): void {
     this._timer = this._platform.setTimeout(() => {
       this._hangUp?.();

@@ -21,8 +21,7 @@ export function eventStreamTransport(platform: Platform): Transport | null {
   const single: Transport = {
     name: "sse",
     connect(dial, sink) {
-      const close = start(sink, (signal) => read(fetch, dial, sink, signal));
-      return { close, renew: () => false };
+      return { close: start(sink, (signal) => read(fetch, dial, sink, signal)) };
     },
   };
   return sharedTransport(single, platform);

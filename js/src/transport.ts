@@ -35,8 +35,10 @@ export interface Sink {
 export interface Link {
   /** End it; the sink hears nothing any more. */
   close(): void;
-  /** Go on with this token; false where that takes a new connection. */
-  renew(token: string): boolean;
+  /** Go on with this token; false, or not there, where that takes a new connection. */
+  renew?(token: string): boolean;
+  /** Send a frame; only a WebSocket can. */
+  send?: (text: string) => void;
 }
 
 export interface Transport {

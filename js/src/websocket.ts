@@ -32,6 +32,7 @@ export function webSocketTransport({ WebSocket }: Platform): Transport | null {
           socket.send(JSON.stringify({ type: "renew", token }));
           return true;
         },
+        send: (text) => socket.send(text),
       };
     },
   };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseFrame, readFrame } from "../src/frames.js";
+import { SendError } from "../src/outbox.js";
 
 test("a message", () => {
   assert.deepEqual(parseFrame('{"id":"1-0","data":"hi"}'), {
@@ -47,7 +48,29 @@ test("notices", () => {
 });
 
 test("types of a later server are unknown, not malformed", () => {
-  assert.deepEqual(parseFrame('{"type":"sent","ref":1,"id":"1-0","data":"x"}'), { kind: "unknown" });
+  assert.deepEqual(parseFrame('{"type":"later","ref":1,"id":"1-0","data":"x"}'), { kind: "unknown" });
+});
+
+test("the answers to messages of ours have their number; an error to none is unknown", () => {
+  assert.deepEqual(parseFrame('{"type":"sent","ref":1,"id":"1-0"}'), {
+    kind: "reply",
+    ref: 1,
+    answer: { id: "1-0" },
+    error: false,
+  });
+  assert.deepEqual(parseFrame('{"type":"sent","ref":2,"id":null}'), {
+    kind: "reply",
+    ref: 2,
+    answer: {},
+    error: false,
+  });
+  assert.deepEqual(parseFrame('{"type":"error","ref":3,"code":429,"detail":"too often"}'), {
+    kind: "reply",
+    ref: 3,
+    answer: {},
+    error: new SendError("too often", 429),
+  });
+  assert.deepEqual(parseFrame('{"type":"error","code":400,"detail":"no JSON"}'), { kind: "unknown" });
 });
 
 test("whatever else comes is malformed, never an exception", () => {

@@ -55,6 +55,28 @@ for (const name of ["websocket", "sse", "poll"]) {
   });
 }
 
+test("over the socket: a message is answered by its id or by why not, and nothing is posted", async () => {
+  const page = await openPage(browser);
+  const posts = [];
+  page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
+  const token = tokenFor("dora", 600, { send: ["group:den"], groups: ["den"] });
+  await listen(page, token, ["websocket"]);
+  await told(page, 1);
+  const outcome = await page.evaluate(async () => {
+    const over = "socket";
+    const texts = Array.from({ length: 50 }, (_, number) => `${number} 你好`);
+    const answers = await Promise.all(texts.map((data) => channel.send(data, { group: "den", over })));
+    const refused = await channel.send("x", { to: "somebody else", over }).catch((error) => error.status);
+    return { ids: answers.map(({ id }) => id), texts, refused };
+  });
+  assert.equal(new Set(outcome.ids).size, 50);
+  assert.equal(outcome.refused, 403);
+  assert.deepEqual(await told(page, 51), ["websocket", ...outcome.texts]);
+  assert.deepEqual(posts, []);
+  assert.deepEqual(page.faults, []);
+  await page.context().close();
+});
+
 test("event streams: more tabs of one client than a browser opens connections all get every message", async () => {
   const context = await browser.newContext();
   const token = tokenFor("bob");
