@@ -13,7 +13,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 SAMPLE_EVERY = 50
@@ -166,8 +166,13 @@ class Fleet:
         publisher.confirm()
 
     def close(self) -> None:
-        """Reset every connection, so that none lingers in TIME_WAIT."""
-        for client in self._sockets:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            client.close()
+        """Reset every connection."""
+        reset(self._sockets)
         self._epoll.close()
+
+
+def reset(sockets: Iterable[socket.socket]) -> None:
+    """Close sockets by a reset, so that none lingers in TIME_WAIT."""
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        each.close()

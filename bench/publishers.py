@@ -42,11 +42,12 @@ class SendPublisher:
             _post("/v1/send", "application/json", _send(each, self._target)) for each in messages
         ]
         self._socket.sendall(b"".join(requests))
-        self._sent = len(requests)
+        self._sent += len(requests)
 
     def confirm(self) -> None:
         for _ in range(self._sent):
             self._read_answer()
+        self._sent = 0
 
     def _read_answer(self) -> bytes:
         """Read one answer (RFC 9112 sections 6 and 7.1) and return its body."""

@@ -114,8 +114,14 @@ POLL_ANSWER_MAX_BYTES = 1024 * 1024
 LISTEN_BACKLOG = 1024
 """Connections that the kernel completes before we accept them, and the most accepted in a row."""
 
-ADMISSION_BUDGET_S = 0.002
-"""The most of a loop's tick that goes to new connections while others wait for messages."""
+ADMISSION_BUDGET_S = 0.0005
+"""So much of a loop's tick goes to new connections while others wait for messages."""
+
+ADMISSION_SHARE = 0.25
+"""In a long tick, so much goes there for each second that the rest of the tick has taken."""
+
+DEPARTURES_EVERY_S = 0.02
+"""How often as much as `ADMISSION_BUDGET_S` goes to the sessions whose connections were lost."""
 
 UNSENT_MAX_BYTES = 64 * 1024
 """TCP_NOTSENT_LOWAT: beyond it the kernel takes nothing more for a slow client."""

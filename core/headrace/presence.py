@@ -8,6 +8,7 @@ The grace bridges a reload of the page, a lost connection and the pause between 
 Times are arguments: `now` in seconds of the monotonic clock, `unix` in seconds since the epoch.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ class Presence:
         self._tell = tell
         self._since: dict[str, float] = {}
         # When each one's grace ends, in that order; apart, those of an earlier process.
-        self._leaving: dict[str, float] = {}
-        self._awaited: dict[str, float] = {}
+        self._leaving: OrderedDict[str, float] = OrderedDict()
+        self._awaited: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._since)

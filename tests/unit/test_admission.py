@@ -13,7 +13,9 @@ class Loop:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.scheduled: list[Callable[[], None]] = []
-        self.admission = Admission(self.scheduled.append, lambda: self.now_s, budget_s=0.004)
+        self.admission = Admission(
+            self.scheduled.append, lambda: self.now_s, budget_s=0.004, share=0.25
+        )
         self.done: list[str] = []
 
     def submit(self, name: str, cost_s: float = 0.001) -> None:
@@ -83,6 +85,19 @@ def test_the_budget_is_new_in_each_tick() -> None:
             loop.submit(f"{name}{tick}")
         assert len(loop.admission) == 0
         loop.tick()
+
+
+def test_a_long_tick_leaves_more_time_to_those_who_wait() -> None:
+    loop = Loop()
+    for name in "abcdefghijklmno":
+        loop.submit(name)
+    loop.now_s += 0.024  # deliveries
+    assert loop.tick() == [*"efghijk"]  # 7 ms: a quarter of 24 ms and of what was admitted
+    assert loop.tick() == [*"lmno"]
+    loop.now_s += 60
+    for name in "pqrstu":
+        loop.submit(name)
+    assert loop.tick() == [*"pqrs"]  # an idle minute is no long tick
 
 
 def test_one_tick_is_asked_for_at_a_time_and_none_while_nothing_comes() -> None:

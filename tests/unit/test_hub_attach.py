@@ -307,3 +307,61 @@ def test_a_pos_that_is_no_id_is_refused_and_leaves_nothing_behind(pos: str) -> N
         bench.hub.attach(type(claims)("alice", claims.exp, pos=pos), MemorySink())
     assert bench.hub.roster.channels == {}
     assert bench.hub.sessions == {}
+
+
+def test_a_lost_session_gets_nothing_more_and_counts_for_nobody() -> None:
+    bench = HubBench(ring_max_messages=8)
+    session, sink = bench.attach("alice")
+    bench.send("alice", data="1")
+    bench.tick()
+    bench.hub.lose(session)
+    for number in range(20):
+        assert bench.send("alice", data=f"missed {number}").sessions == 0
+    bench.tick()
+    assert sink.data == ["1"]
+    assert bench.hub.counters.slow_closed == 0
+    assert sink.closes == []
+    bench.hub.detach(session)
+    assert bench.hub.roster.channels == {}
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_the_next_session_begins_where_a_lost_one_left_off(detached: bool) -> None:
+    bench = HubBench()
+    session, _ = bench.attach("alice")
+    bench.send("alice", data="1")
+    bench.tick()
+    bench.hub.lose(session)
+    bench.send("alice", data="2")
+    if detached:
+        bench.hub.detach(session)
+    _, sink = bench.attach("alice")
+    bench.tick()
+    assert sink.data == ["2"]
+    assert list(bench.hub.roster.channels) == ["alice"]
+    bench.hub.detach(session)  # its turn, when nothing is left to do
+    assert len(bench.hub.sessions) == 1
+
+
+def test_what_a_lost_session_had_still_to_be_given_comes_with_the_next() -> None:
+    bench = HubBench()
+    session, sink = bench.attach("alice")
+    session.pause()
+    bench.send("alice", data="1")
+    bench.hub.lose(session)
+    bench.hub.detach(session)
+    _, sink = bench.attach("alice")
+    bench.tick()
+    assert sink.data == ["1"]
+
+
+@pytest.mark.parametrize("policy", ["close", "drop-oldest"])
+def test_a_lost_session_may_be_revoked_or_pushed_to_under_either_policy(policy: str) -> None:
+    bench = HubBench(slow_consumer=policy)
+    session, sink = bench.attach("alice")
+    _, other = bench.attach("alice")
+    bench.hub.lose(session)
+    assert bench.send("alice", data="1").sessions == 1
+    bench.tick()
+    assert (sink.data, other.data) == ([], ["1"])
+    assert bench.hub.counters.dropped == 0

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterable
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 from headrace import limits
@@ -83,6 +84,11 @@ class Server:
         self.dispatcher = Dispatcher(self.node, _together(routes_of(self.node), routes))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
         self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
+        self.departures = Admission(
+            partial(self.loop.call_later, limits.DEPARTURES_EVERY_S),
+            self.clocks.monotonic,
+            share=0.0,
+        )
         self.connections: set[Connection] = set()
         self.turned_away: set[Connection] = set()  # those that have still to read why
         self.date = _date(self.clocks)  # a header of each answer (RFC 9110 section 6.6.1)

@@ -13,7 +13,7 @@ from headrace import codes, limits
 from headrace.message import Encodable, Form, Notice
 from headrace.position import Position
 from headrace.server.connection import Connection
-from headrace.session import Session
+from headrace.session import Session, State
 from headrace.tokens import Claims
 
 if TYPE_CHECKING:
@@ -79,13 +79,15 @@ class StreamProtocol(Connection):
     # --- the transport's callbacks -------------------------------------------------------------
 
     def eof_received(self) -> bool:
-        """Let the transport close: nothing that we send would be answered.
+        """Close in turn: nothing that we send would be answered.
 
         It closes once it has written what it holds, so the session must not wait for that.
         """
-        self._detach()
         self._set_closing_deadline()
-        return False
+        if self._session is None:
+            return False
+        self._lose()
+        return self._transport.can_write_eof() and not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """Leave what comes in the ring until the peer has taken more."""
@@ -103,15 +105,17 @@ class StreamProtocol(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._detach()
-        super().connection_lost(exc)
+        if self._session is None:
+            super().connection_lost(exc)
+        else:
+            self._lose()
 
     # --- deadlines -----------------------------------------------------------------------------
 
     def on_deadline(self, now: float) -> None:
         """Do what the time asks for: cut, expire, look after the line, ping."""
         session = self._session
-        if session is None:  # it is closing, and takes too long
+        if session is None or session.state is State.CLOSED:  # it is closing, and takes too long
             self._transport.abort()
             return
         settings = self._server.settings
@@ -152,3 +156,16 @@ class StreamProtocol(Connection):
         if self._session is not None:
             self._server.hub.detach(self._session)
             self._session = None
+
+    def _lose(self) -> None:
+        """Stop delivering, and do the rest in turn: thousands may be lost in one tick."""
+        session = self._session
+        if session is not None and session.state is not State.CLOSED:
+            self._server.hub.lose(session)
+            self._server.connections.discard(self)  # its place is free for another
+            self._server.departures.submit(self._depart)
+
+    def _depart(self) -> None:
+        self._detach()
+        self._transport.close()
+        self._server.forget(self)

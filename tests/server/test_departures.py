@@ -1,0 +1,114 @@
+"""Connections that are lost: what counts at once, and what waits for its turn."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from tests.server.kit import Site, mint, opened
+from tests.server.wire import Wire, wire
+
+from headrace.server.stream import StreamProtocol
+from headrace.session import State
+
+Turns = list[Callable[[], None]]
+
+
+@pytest.fixture
+def turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> Turns:
+    """The turns of the site's lost connections, to be given by hand."""
+    waiting: Turns = []
+    monkeypatch.setattr(site.server.departures, "submit", waiting.append)
+    return waiting
+
+
+def end(client: Wire) -> None:
+    client.end()
+
+
+def reset(client: Wire) -> None:
+    client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client._socket.close()
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0)
+
+
+async def listen(client: Wire, path: str, token: str) -> None:
+    """Open a WebSocket or an event stream, and read its first bytes."""
+    if path == "/v1/connect":
+        await client.upgrade(token)
+        assert (await client.json())["type"] == "open"
+    else:
+        await client.write(f"GET {path}?token={token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert b" 200 " in await client.read_head()
+        while b'"open"' not in await client.read_some():
+            pass
+
+
+@pytest.mark.parametrize("path", ["/v1/connect", "/v1/events"])
+@pytest.mark.parametrize("lose", [end, reset])
+async def test_a_lost_connection_counts_for_nothing_before_its_turn(
+    site: Site, turns: Turns, path: str, lose: Callable[[Wire], None]
+) -> None:
+    async with wire(site.port) as client:
+        await listen(client, path, mint())
+        (session,) = site.server.hub.sessions
+        connection = session.sink
+        assert isinstance(connection, StreamProtocol)
+        lose(client)
+        await until(partial(len, turns))
+        assert connection not in site.server.connections
+        assert session.state is State.CLOSED
+        assert (await site.send("nobody hears it"))["sessions"] == 0
+        connection.on_deadline(site.server.clocks.monotonic())  # no ping, no error
+        (turn,) = turns
+        turn()
+        assert session not in site.server.hub.sessions
+        assert (await site.stats())["sessions"] == 0
+
+
+async def test_a_half_open_peer_is_ended_in_its_turn(site: Site, turns: Turns) -> None:
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        client.end()
+        await until(partial(len, turns))
+        turns.pop()()
+        async with asyncio.timeout(5):
+            assert await client.read_to_end() == b""
+
+
+async def test_one_that_comes_back_before_the_turn_misses_nothing(site: Site, turns: Turns) -> None:
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        reset(client)
+        await until(partial(len, turns))
+    await site.send("between")
+    async with site.connect(mint()) as again:  # it says no id
+        await opened(again)
+        assert '"between"' in str(await again.recv())
+        turns.pop()()
+        assert (await site.send("after"))["sessions"] == 1
+        assert '"after"' in str(await again.recv())
+
+
+async def test_many_that_are_lost_together_are_all_forgotten(site: Site) -> None:
+    async with asyncio.TaskGroup() as group:
+
+        async def come_and_go(number: int) -> None:
+            async with wire(site.port) as client:
+                await client.upgrade(mint(f"client {number}"))
+                await client.json()
+                reset(client)
+
+        for number in range(200):
+            group.create_task(come_and_go(number))
+    await until(lambda: not site.server.hub.sessions)
+    assert len(site.server.departures) == 0
+    assert (await site.stats())["sessions"] == 0
