@@ -1,6 +1,6 @@
 """A reconnect storm: thousands of clients are cut at once and come back, while others listen.
 
-    python bench/storm.py [--clients 5000] [--listeners 200] [--storms 5]
+    python bench/storm.py [--clients 5000] [--listeners 200] [--storms 8]
 
 The clients come back as the JavaScript client does: after `random() * min(30, 0.5 * 2**n)`
 seconds, n counting the attempts that failed. A live stream to `--listeners` other clients goes on
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, default=5000)
     parser.add_argument("--listeners", type=int, default=200)
-    parser.add_argument("--storms", type=int, default=5)
+    parser.add_argument("--storms", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0, help="of stream before each storm")
     options = parser.parse_args()
     os.sched_setaffinity(0, {1})

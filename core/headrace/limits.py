@@ -111,8 +111,11 @@ POLL_WAIT_S = 25.0
 POLL_ANSWER_MAX_BYTES = 1024 * 1024
 """Past it an answer takes up no further messages: what is made must wait until it is read."""
 
-LISTEN_BACKLOG = 1024
-"""Connections that the kernel completes before we accept them, and the most accepted in a row."""
+LISTEN_BACKLOG = 4096
+"""Connections that the kernel completes before we accept them; it may be set to keep fewer."""
+
+ACCEPTS_PER_TICK = 4
+"""The most connections accepted in a tick of the loop, on each address."""
 
 ADMISSION_BUDGET_S = 0.0005
 """So much of a loop's tick goes to new connections while others wait for messages."""

@@ -100,6 +100,17 @@ def test_a_long_tick_leaves_more_time_to_those_who_wait() -> None:
     assert loop.tick() == [*"pqrs"]  # an idle minute is no long tick
 
 
+def test_who_waits_for_a_message_goes_before_who_waits_for_a_turn() -> None:
+    done: list[str] = []
+    scheduled: list[Callable[[], None]] = []
+    admission = Admission(
+        scheduled.append, lambda: 100.0 + len(done), deliver=lambda: done.append("deliver")
+    )
+    admission.defer(lambda: done.append("admit"))
+    scheduled.pop()()
+    assert done == ["deliver", "admit"]
+
+
 def test_one_tick_is_asked_for_at_a_time_and_none_while_nothing_comes() -> None:
     loop = Loop()
     assert loop.scheduled == []

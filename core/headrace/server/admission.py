@@ -26,12 +26,17 @@ class Admission:
         monotonic: Callable[[], float],
         budget_s: float = limits.ADMISSION_BUDGET_S,
         share: float = limits.ADMISSION_SHARE,
+        deliver: Callable[[], None] = lambda: None,
     ) -> None:
-        """`schedule(callback)` has `callback` called in the loop's next tick."""
+        """`schedule(callback)` has `callback` called in the loop's next tick.
+
+        `deliver` is called before those who wait have their turn.
+        """
         self._schedule = schedule
         self._monotonic = monotonic
         self._least_s = self._budget_s = budget_s
         self._share = share
+        self._deliver = deliver
         self._asked_at = 0.0  # for a next tick: from then on the loop does not sleep
         self._spent_s = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
@@ -65,10 +70,11 @@ class Admission:
 
     def _next_tick(self) -> None:
         self._scheduled = False
-        started = self._monotonic()
-        self._budget_s = max(self._least_s, self._share * (started - self._asked_at))
         self._spent_s = 0.0
         try:
+            self._deliver()
+            started = self._monotonic()
+            self._budget_s = max(self._least_s, self._share * (started - self._asked_at))
             while self._waiting and self._spent_s < self._budget_s:
                 self._waiting.popleft()()
                 self._spent_s = self._monotonic() - started

@@ -20,6 +20,9 @@ else:
     new_event_loop = uvloop.new_event_loop
 
 
+_COLLECT_EVERY_S = 0.05
+_YOUNG_PER_FULL_COLLECTION = 20_000  # a quarter of an hour
+
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 _log = logging.getLogger("headrace")
@@ -66,7 +69,7 @@ async def _serve(
         starting.cancel()
         return
     await starting
-    _tune_collector()
+    _tune_collector(loop)
     announce(server.url)
     await stopped.wait()
     await server.stop()
@@ -75,18 +78,25 @@ async def _serve(
         signal.signal(number, signal.SIG_IGN)
 
 
-def _tune_collector() -> None:
+def _tune_collector(loop: asyncio.AbstractEventLoop) -> None:
     """Keep the garbage collector from stopping the server.
 
     A full collection visits every object of every connection, which takes 5 ms for a thousand of
     them, and by default one comes with every quarter of connections more. Hardly anything here is
-    garbage in a cycle: what there is is found while it is young. From Python 3.14 on, the
-    collector goes through the old objects in small steps by itself.
+    garbage in a cycle, so it may be rare. The young objects are looked at often instead, so that
+    there are never many: in a storm as many old ones go as new ones come, by which the collector's
+    own count of them stays low. From Python 3.14 on, it goes through the old ones in small steps.
     """
+    gc.collect()
+    gc.freeze()
     if sys.version_info < (3, 14):
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(700, 3, 1000)
+        gc.set_threshold(700, 10, _YOUNG_PER_FULL_COLLECTION)
+        _collect_young(loop)
+
+
+def _collect_young(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_later(_COLLECT_EVERY_S, _collect_young, loop)
+    gc.collect(1)
 
 
 def _reload_keys(server: Server, reload: Callable[[], Settings]) -> None:

@@ -83,7 +83,9 @@ class Server:
         self.node = Node(settings, self.hub, demo=demo)
         self.dispatcher = Dispatcher(self.node, _together(routes_of(self.node), routes))
         self.wheel = TimerWheel(self.clocks.monotonic(), limits.TICK_S)
-        self.admission = Admission(self.loop.call_soon, self.clocks.monotonic)
+        self.admission = Admission(
+            self.loop.call_soon, self.clocks.monotonic, deliver=self.hub.flush
+        )
         self.departures = Admission(
             partial(self.loop.call_later, limits.DEPARTURES_EVERY_S),
             self.clocks.monotonic,
@@ -133,15 +135,17 @@ class Server:
             self.waits = False
             self._restore(self._state)
         for each in sockets:
-            listener = await self.loop.create_server(
-                lambda: ArrivingProtocol(self),
-                sock=each,
-                ssl=tls,
-                ssl_handshake_timeout=limits.HEADER_TIMEOUT_S if tls else None,
-                ssl_shutdown_timeout=limits.CLOSE_TIMEOUT_S if tls else None,
-                backlog=limits.LISTEN_BACKLOG,
-            )
-            self._listeners.append(listener)
+            # uvloop accepts one connection a tick from each, and in a storm that is not enough.
+            for listening in (each, *(each.dup() for _ in range(limits.ACCEPTS_PER_TICK - 1))):
+                listener = await self.loop.create_server(
+                    lambda: ArrivingProtocol(self),
+                    sock=listening,
+                    ssl=tls,
+                    ssl_handshake_timeout=limits.HEADER_TIMEOUT_S if tls else None,
+                    ssl_shutdown_timeout=limits.CLOSE_TIMEOUT_S if tls else None,
+                    backlog=limits.LISTEN_BACKLOG,
+                )
+                self._listeners.append(listener)
         self._tick()
         running.add(self)
 
