@@ -111,6 +111,9 @@ POLL_WAIT_S = 25.0
 POLL_ANSWER_MAX_BYTES = 1024 * 1024
 """Past it an answer takes up no further messages: what is made must wait until it is read."""
 
+SLOWEST_MAX_COUNT = 100
+"""The most sessions that `GET /v1/stats` names."""
+
 LISTEN_BACKLOG = 4096
 """Connections that the kernel completes before we accept them; it may be set to keep fewer."""
 

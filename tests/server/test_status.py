@@ -2,7 +2,7 @@
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.server.kit import Site, opened, recv
+from tests.server.kit import API_KEY, Site, opened, recv
 from tests.server.wire import wire
 
 from headrace.version import __version__
@@ -84,6 +84,49 @@ async def test_the_scripts_are_sent_once_and_then_confirmed(site: Site, path: st
 async def test_the_scripts_take_a_query(site: Site) -> None:
     async with wire(site.port) as client:
         assert (await client.ask("GET", "/_ah/channel/jsapi?v=2")).status == 200
+
+
+async def test_the_slowest_are_named_where_that_is_asked_for(site: Site) -> None:
+    tokens = {name: await site.channel(name) for name in ("quick", "slow", "slower")}
+    async with (
+        site.connect(tokens["quick"]) as quick,
+        site.connect(tokens["slow"]) as slow,
+        site.connect(tokens["slower"]) as slower,
+    ):
+        for client in (quick, slow, slower):
+            await opened(client)
+        sessions = {session.client_id: session for session in site.server.hub.sessions}
+        sessions["slow"].pause()
+        sessions["slower"].pause()
+        await site.send("1", everyone=True)
+        await site.send("2", to="slower")
+        headers = {"authorization": f"Bearer {API_KEY}"}
+
+        async def slowest(count: str) -> object:
+            url = f"{site.url}/v1/stats?slowest={count}"
+            async with site.http.get(url, headers=headers) as answer:
+                assert answer.status == (200 if count.isdigit() and 1 <= int(count) <= 100 else 400)
+                fields = await answer.json(content_type=None)
+                return fields.get("slowest", fields["detail"] if answer.status == 400 else None)
+
+        assert await slowest("1") == [{"client_id": "slower", "messages": 2}]
+        assert await slowest("100") == [
+            {"client_id": "slower", "messages": 2},
+            {"client_id": "slow", "messages": 1},
+        ]
+        for bad in ("0", "101", "-1", "x", "1" * 30, "%C2%B2"):
+            assert "from 1 to 100" in str(await slowest(bad))
+        assert "slowest" not in await site.stats()
+        async with site.http.get(f"{site.url}/metrics") as answer:
+            text = await answer.text()
+    for line in (
+        '_bucket{le="0"} 1',
+        '_bucket{le="1"} 2',
+        '_bucket{le="10"} 3',
+        "_count 3",
+        "_sum 3",
+    ):
+        assert f"headrace_session_lag_messages{line}" in text.replace(".0", "")
 
 
 async def test_prometheus_reads_the_same_numbers(site: Site) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import jwt
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
@@ -133,6 +134,24 @@ async def test_it_resumes_where_it_opened(stage: Stage) -> None:
     ids = await stage.play(sends(opened("7-3"), close=1001), sends(message("7-4")))
     assert ids == ["7-4"]
     assert [last_id for last_id, _ in stage.connects] == [None, "7-3"]
+
+
+@pytest.mark.parametrize(
+    ("token", "last_id"),
+    [
+        (jwt.encode({"sub": "alice", "pos": "7-1"}, "x" * 32), "7-1"),
+        (jwt.encode({"sub": "alice"}, "x" * 32), None),
+        (jwt.encode({"sub": "alice", "pos": "seven"}, "x" * 32), None),
+        ("first.a.b", None),
+        ("first", None),
+    ],
+)
+async def test_one_that_was_cut_before_it_opened_begins_where_the_first_should(
+    stage: Stage, token: str, last_id: str | None
+) -> None:
+    stage.tokens = iter([token])
+    await stage.play(sends(close=1012), sends(opened("9-0")))
+    assert [last_id for last_id, _ in stage.connects] == [None, last_id]
 
 
 async def test_a_new_order_begins_anew(stage: Stage) -> None:

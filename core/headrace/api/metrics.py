@@ -1,9 +1,15 @@
 """`GET /metrics`: the numbers of `/v1/stats` in the Prometheus text format."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from headrace.api.answers import Answer
@@ -19,6 +25,7 @@ _GAUGES = {
     "groups": ("groups", "Groups with a session."),
     "history_bytes": ("history_bytes", "Memory of the history."),
 }
+_LAGS = (0, 1, 10, 100, 1000)
 _COUNTERS = {
     "messages": ("messages", "Messages that got their place in the order."),
     "deliveries": ("deliveries", "Messages handed to sessions' connections."),
@@ -42,6 +49,19 @@ class _Collector:
             yield GaugeMetricFamily(f"headrace_{name}", text, value=getattr(stats, field))
         for field, (name, text) in _COUNTERS.items():
             yield CounterMetricFamily(f"headrace_{name}", text, value=getattr(stats, field))
+        yield _lag_of(self._node)
+
+
+def _lag_of(node: Node) -> Metric:
+    """Return how far behind the sessions are, as a histogram of all there are now."""
+    lags = sorted(session.backlog for session in node.hub.sessions)
+    buckets = [(str(bound), bisect_right(lags, bound)) for bound in _LAGS]
+    return HistogramMetricFamily(
+        "headrace_session_lag_messages",
+        "Messages that wait for a session, for each one that is open now.",
+        buckets=[*buckets, ("+Inf", len(lags))],
+        sum_value=sum(lags),
+    )
 
 
 async def metrics(call: Call) -> Answer:

@@ -1,20 +1,29 @@
 """How the server does: `/healthz` and `/readyz` for probes, `/v1/stats` for the application."""
 
-from typing import Literal
+import heapq
+from typing import Annotated, Literal
 
 import msgspec
 
 from headrace import limits
 from headrace.api.answers import Answer, json_answer
-from headrace.api.describe import Doc, Reply
+from headrace.api.auth import query_value
+from headrace.api.describe import ClientId, Doc, Parameter, Reply
 from headrace.api.node import Node
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import RequestError
 from headrace.version import __version__
 
 
+class Lag(msgspec.Struct, frozen=True):
+    """How many messages wait for one session of a client."""
+
+    client_id: ClientId
+    messages: int
+
+
 class Stats(msgspec.Struct, frozen=True):
-    """Sizes as they are now, counters since the start."""
+    """Sizes as they are now, counters since the start; `slowest` only where it is asked for."""
 
     version: str
     uptime_s: float
@@ -26,6 +35,7 @@ class Stats(msgspec.Struct, frozen=True):
     dropped: int
     slow_closed: int
     history_bytes: int
+    slowest: tuple[Lag, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def stats_of(node: Node) -> Stats:
@@ -48,7 +58,25 @@ def stats_of(node: Node) -> Stats:
 
 async def stats(call: Call) -> Answer:
     """Answer with the numbers of this process."""
-    return json_answer(stats_of(call.node))
+    numbers = stats_of(call.node)
+    asked = query_value(call.request, "slowest")
+    if asked is not None:
+        numbers = msgspec.structs.replace(numbers, slowest=_slowest(call.node, _count_of(asked)))
+    return json_answer(numbers)
+
+
+def _count_of(asked: str) -> int:
+    if asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= limits.SLOWEST_MAX_COUNT:
+        return int(asked)
+    raise RequestError(
+        400, f"slowest is {asked[:20]!r}; it must be a number from 1 to {limits.SLOWEST_MAX_COUNT}"
+    )
+
+
+def _slowest(node: Node, count: int) -> tuple[Lag, ...]:
+    """Return the sessions for which the most messages wait, and none for which none does."""
+    sessions = heapq.nlargest(count, node.hub.sessions, key=lambda session: session.backlog)
+    return tuple([Lag(each.client_id, each.backlog) for each in sessions if each.backlog])
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -79,7 +107,16 @@ async def ready(call: Call) -> Answer:
     return json_answer(Readiness("ready"))
 
 
-_STATS = Doc((Reply(200, "The numbers.", Stats),))
+_STATS = Doc(
+    (Reply(200, "The numbers.", Stats),),
+    (
+        Parameter(
+            "slowest",
+            "Name so many of the sessions for which messages wait, the most first.",
+            Annotated[int, msgspec.Meta(ge=1, le=limits.SLOWEST_MAX_COUNT)],
+        ),
+    ),
+)
 _HEALTH = Doc((Reply(200, "It does.", Health),))
 _READY = Doc((Reply(200, "They may.", Readiness),), summary="Answer whether clients may come.")
 

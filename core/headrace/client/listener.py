@@ -6,6 +6,7 @@ it, a token that timed out is replaced by a new one.
 """
 
 import asyncio
+import base64
 import random
 import ssl
 import time
@@ -27,7 +28,7 @@ from headrace.errors import (
     RevokedTokenError,
     TokenError,
 )
-from headrace.position import START, parse_position
+from headrace.position import START, Position, parse_position
 
 BACKOFF_MAX_S = 30.0
 """The longest wait before coming back; it starts with at most 1 s and doubles."""
@@ -98,6 +99,7 @@ class Listener:
         self._websocket: WebSocket | None = None
         self._silence_s = CONNECT_TIMEOUT_S  # after which the line counts as dead
         self._position = START
+        self._tried = False  # the server may have begun a session, of which we never heard
         self._opened = False  # once: from then on an unreachable server is waited for
         self._ended = False
         self._failures = 0  # since the last open
@@ -155,6 +157,9 @@ class Listener:
         if self._token is None:
             self._token = await self._fetch_token()
         last_id = self._position if self._opened else None
+        if self._tried and not self._opened:
+            last_id = _origin_of(self._token)
+        self._tried = True
         try:
             self._websocket = await open_websocket(self._url, self._token, last_id, self._tls)
         except OSError as error:
@@ -242,10 +247,25 @@ class _Frame(msgspec.Struct):
     delay_ms: float = 0
 
 
+def _origin_of(token: str) -> Position | None:
+    """Return where a first connection with `token` starts, by its `pos`; the server judges it."""
+    try:
+        payload = token.split(".")[1]
+        pos = _decode_claims(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).pos
+        return None if pos is None else parse_position(pos)
+    except (IndexError, ValueError, RequestError):
+        return None
+
+
 def _lost(error: OSError) -> Closed:
     return Closed(codes.ABNORMAL, str(error) or type(error).__name__)
 
 
+class _Claims(msgspec.Struct):
+    pos: str | None = None
+
+
+_decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_frame = msgspec.json.Decoder(_Frame).decode
 _TOKEN_ERRORS: dict[int, type[TokenError]] = {
     codes.INVALID_TOKEN: InvalidTokenError,
