@@ -126,6 +126,9 @@ ADMISSION_BUDGET_S = 0.0005
 ADMISSION_SHARE = 0.25
 """In a long tick, so much goes there for each second that the rest of the tick has taken."""
 
+DEADLINES_BUDGET_S = 0.0005
+"""As much goes to the deadlines that are due at once: pings of clients that came together."""
+
 DEPARTURES_EVERY_S = 0.02
 """How often as much as `ADMISSION_BUDGET_S` goes to the sessions whose connections were lost."""
 

@@ -4,10 +4,12 @@ A process has thousands of deadlines (pings, expiries, time-outs) that hardly ev
 The wheel keeps them in buckets of one tick each: setting, moving and cancelling one costs O(1),
 and the event loop has a single timer that calls `advance` every tick.
 
-A deadline is never early, and at most one tick late as long as `advance` is called every tick.
+A deadline is never early, and at most one tick late as long as `advance` is called every tick and
+not told to stop.
 Times are seconds of a monotonic clock.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 UNSET = -1
@@ -62,8 +64,11 @@ class TimerWheel:
             del self._buckets[timed.tick]
         timed.tick = UNSET
 
-    def advance(self, now: float) -> None:
-        """Call `on_deadline` of everything whose deadline lies in a tick that is over at `now`."""
+    def advance(self, now: float, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Call `on_deadline` of everything whose deadline lies in a tick that is over at `now`.
+
+        Stops where `enough` says so, and returns False then: a next call goes on.
+        """
         tick = max(int(now / self.resolution_s), self._reached)
         if tick - self._emptied > len(self._buckets):  # after a long sleep, or with few deadlines
             due = sorted([t for t in self._buckets if t <= tick])
@@ -73,9 +78,12 @@ class TimerWheel:
         for passed in due:
             bucket = self._buckets.get(passed)
             while bucket:  # emptied one by one: a callback may cancel another of the bucket
+                if enough():
+                    return False
                 timed = bucket.pop()
                 timed.tick = UNSET
                 timed.on_deadline(now)
             self._buckets.pop(passed, None)
             self._emptied = passed
         self._emptied = tick
+        return True

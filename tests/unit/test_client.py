@@ -241,7 +241,8 @@ async def test_paths(application: Application, call: Caller, name: str, quoted: 
 
 
 async def test_stats(application: Application, call: Caller) -> None:
-    numbers: dict[str, Any] = dict.fromkeys(Stats.__struct_fields__, 3)
+    fields = set(Stats.__struct_fields__) - {"slowest"}
+    numbers: dict[str, Any] = dict.fromkeys(fields, 3)
     application.answers = [json_response({**numbers, "version": "1", "new": []})]
     stats = await call("stats")
     assert (stats.version, stats.uptime_s, stats.history_bytes) == ("1", 3.0, 3)

@@ -214,6 +214,24 @@ def test_one_that_raises_does_not_take_its_neighbours_along() -> None:
     assert len(wheel) == 0
 
 
+def test_it_stops_when_that_is_enough_and_goes_on_with_the_rest() -> None:
+    wheel = TimerWheel(0.0)
+    alarms = [Alarm() for _ in range(6)]
+    for number, alarm in enumerate(alarms):
+        wheel.set(alarm, 1.0 + number // 2)  # two in each bucket
+    left = iter([False, False, False, True, False, True])
+    assert not wheel.advance(10.0, lambda: next(left))
+    assert sum(len(alarm.struck) for alarm in alarms) == 3
+    late = next(alarm for alarm in alarms if not alarm.struck)
+    wheel.set(late, 20.0)
+    assert not wheel.advance(10.0, lambda: next(left))
+    assert wheel.advance(10.0)
+    assert [len(alarm.struck) for alarm in alarms if alarm is not late] == [1] * 5
+    assert not late.struck
+    assert wheel.advance(21.0)
+    assert late.struck == [21.0]
+
+
 def test_cancelling_what_has_no_deadline_does_nothing() -> None:
     wheel, alarm = TimerWheel(0.0), Alarm()
     wheel.cancel(alarm)

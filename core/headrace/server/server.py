@@ -101,6 +101,7 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._state = StateDirectory(settings.state_dir) if settings.state_dir else None
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._striking = False  # deadlines that were due wait for their turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()  # a connection has
 
@@ -231,8 +232,18 @@ class Server:
         """Turn the wheel; one timer for all deadlines of the process."""
         # First, so that what raises below does not stop all clocks.
         self._tick_timer = self.loop.call_later(limits.TICK_S, self._tick)
-        now = self.clocks.monotonic()
-        self.wheel.advance(now)
+        if not self._striking:
+            self._strike()
         self.date = _date(self.clocks)
         self.hub.expire()
-        self.node.message_buckets.expire(now)
+        self.node.message_buckets.expire(self.clocks.monotonic())
+
+    def _strike(self) -> None:
+        """Act on the deadlines that are due, in turns: thousands may have connected together."""
+        now = self.clocks.monotonic()
+        until = now + limits.DEADLINES_BUDGET_S
+        # Meanwhile, for what raises takes nobody's later deadlines along.
+        self._striking = False
+        if not self.wheel.advance(now, lambda: self.clocks.monotonic() >= until):
+            self._striking = True
+            self.admission.defer(self._strike)
