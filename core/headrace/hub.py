@@ -160,7 +160,10 @@ class Hub:
 
         A sink that raises is closed with 1011; the sessions behind it get theirs in a next flush.
         """
-        dirty, self._dirty = self._dirty, []
+        dirty = self._dirty
+        if not dirty:
+            return
+        self._dirty = []
         now = self.clocks.monotonic()
         runs: dict[tuple[Message, ...], Run] = {}
         delivered = 0

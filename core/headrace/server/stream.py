@@ -164,6 +164,7 @@ class StreamProtocol(Connection):
             self._server.hub.lose(session)
             self._server.connections.discard(self)  # its place is free for another
             self._server.departures.submit(self._depart)
+            self._server.hub.flush()  # behind us may be thousands; who waits for a message may not
 
     def _depart(self) -> None:
         self._detach()
