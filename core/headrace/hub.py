@@ -272,8 +272,10 @@ class Hub:
     def close(self, session: Session, code: int) -> None:
         """End a session from our side with a close code of `codes.py`; once, as `detach`."""
         if session in self.sessions:
+            lost = session.state is State.CLOSED
             self.detach(session)
-            session.sink.close(code, codes.REASONS[code])
+            if not lost:
+                session.sink.close(code, codes.REASONS[code])
 
     def resume(self, session: Session) -> None:
         """Go on with a session whose sink takes again."""

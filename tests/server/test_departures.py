@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from tests.server.kit import Site, mint, opened
+from tests.server.kit import API_KEY, Site, mint, opened
 from tests.server.wire import Wire, wire
 
 from headrace.server.stream import StreamProtocol
@@ -112,3 +112,19 @@ async def test_many_that_are_lost_together_are_all_forgotten(site: Site) -> None
     await until(lambda: not site.server.hub.sessions)
     assert len(site.server.departures) == 0
     assert (await site.stats())["sessions"] == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/connect", "/v1/events"])
+async def test_one_that_is_lost_needs_no_goodbye(site: Site, turns: Turns, path: str) -> None:
+    async with wire(site.port) as revoked, wire(site.port) as left:
+        await listen(revoked, path, mint("revoked"))
+        await listen(left, path, mint("left"))
+        reset(revoked)
+        reset(left)
+        await until(lambda: len(turns) == 2)
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with site.http.delete(f"{site.url}/v1/channels/revoked", headers=headers) as answer:
+        assert answer.status == 200
+    assert [session.client_id for session in site.server.hub.sessions] == ["left"]
+    await site.server.stop()
+    assert [client_id for client_id, _, _ in site.server.hub.roster.left()] == ["revoked", "left"]

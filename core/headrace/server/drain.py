@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace import codes, limits
 from headrace.message import Notice
-from headrace.session import Session
+from headrace.session import Session, State
 
 if TYPE_CHECKING:
     from headrace.server.server import Server
@@ -50,6 +50,9 @@ async def end_connections(server: "Server") -> None:
 
 def _send_away(server: "Server", session: Session, spread_s: float) -> None:
     if session not in server.hub.sessions:
+        return
+    if session.state is State.CLOSED:  # its connection is gone
+        server.hub.detach(session)
         return
     delay_ms = int(random.uniform(0, spread_s) * 1000)  # noqa: S311 - jitter, not a secret
     notice = Notice({"type": "reconnect", "delay_ms": delay_ms})
