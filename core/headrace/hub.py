@@ -237,7 +237,7 @@ class Hub:
         Its groups become the newer token's. RequestError (403) for another client's token,
         StateError for a session that is detached.
         """
-        if session not in self.sessions:
+        if session not in self.sessions or session.state is State.CLOSED:
             raise StateError(f"the session of {session.client_id!r} is detached; attach a new one")
         if claims.sub != session.client_id:
             raise RequestError(403, "the token is another client's; a renewal keeps the client ID")
@@ -263,6 +263,7 @@ class Hub:
             return
         now = self.clocks.monotonic()
         if session.state is not State.CLOSED:
+            self._finish_lost(session.client_id)  # the client was here longer than there
             self.lose(session)
         if left_off is not None:
             session.position = left_off

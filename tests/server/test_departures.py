@@ -1,14 +1,17 @@
 """Connections that are lost: what counts at once, and what waits for its turn."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 from tests.server.kit import API_KEY, Site, mint, opened
-from tests.server.wire import Wire, wire
+from tests.server.wire import Wire, masked, wire
 
+from headrace import limits
+from headrace.frames import PONG, TEXT
 from headrace.server.stream import StreamProtocol
 from headrace.session import State
 
@@ -61,8 +64,7 @@ async def test_a_lost_connection_counts_for_nothing_before_its_turn(
         connection = session.sink
         assert isinstance(connection, StreamProtocol)
         lose(client)
-        await until(partial(len, turns))
-        assert connection not in site.server.connections
+        await until(lambda: turns and connection not in site.server.connections)
         assert session.state is State.CLOSED
         assert (await site.send("nobody hears it"))["sessions"] == 0
         connection.on_deadline(site.server.clocks.monotonic())  # no ping, no error
@@ -72,15 +74,31 @@ async def test_a_lost_connection_counts_for_nothing_before_its_turn(
         assert (await site.stats())["sessions"] == 0
 
 
-async def test_a_half_open_peer_is_ended_in_its_turn(site: Site, turns: Turns) -> None:
+async def test_a_peer_that_ends_its_side_is_closed(site: Site) -> None:
     async with wire(site.port) as client:
         await client.upgrade(mint())
         await client.json()
         client.end()
-        await until(partial(len, turns))
-        turns.pop()()
         async with asyncio.timeout(5):
             assert await client.read_to_end() == b""
+
+
+async def test_a_peer_that_ends_its_side_and_reads_nothing_is_cut(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLOSE_TIMEOUT_S", 0.1)
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        (session,) = site.server.hub.sessions
+        connection = session.sink
+        assert isinstance(connection, StreamProtocol)
+        while session.state is not State.PAUSED:
+            await site.send("x" * 30_000)
+        client.end()
+        await until(lambda: not site.server.hub.sessions)
+        assert connection in site.server.connections  # with what its transport holds
+        await until(lambda: connection not in site.server.connections)
 
 
 async def test_one_that_comes_back_before_the_turn_misses_nothing(site: Site, turns: Turns) -> None:
@@ -112,6 +130,32 @@ async def test_many_that_are_lost_together_are_all_forgotten(site: Site) -> None
     await until(lambda: not site.server.hub.sessions)
     assert len(site.server.departures) == 0
     assert (await site.stats())["sessions"] == 0
+
+
+async def test_what_waited_to_be_read_of_a_lost_one_moves_nothing(
+    site: Site, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread: Turns = []
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        monkeypatch.setattr(site.server.admission, "defer", unread.append)
+        renew = json.dumps({"type": "renew", "token": mint()}).encode()
+        noise = masked(PONG, b"x" * 100) * (limits.FRAMES_PER_TURN_BYTES // 100)
+        await client.write(noise + masked(TEXT, renew))
+        await until(partial(len, unread))
+        reset(client)
+        (session,) = site.server.hub.sessions
+        assert isinstance(session.sink, StreamProtocol)
+        session.sink.abort()  # its reading is paused: nothing else would be noticed yet
+        await until(partial(len, turns))
+        await site.send("missed")
+        unread.pop()()
+        assert not unread
+        turns.pop()()
+    async with site.connect(mint()) as again:
+        await opened(again)
+        assert '"missed"' in str(await again.recv())
 
 
 @pytest.mark.parametrize("path", ["/v1/connect", "/v1/events"])

@@ -228,10 +228,14 @@ async def test_over_the_websocket(application: Application, site: ServerProcess)
             answer = await say(alice, ref=3, **fields)
             assert (answer["type"], answer["ref"], answer["code"]) == ("error", 3, code)
             assert answer["detail"]
-        unreadable: list[Json] = [{}, {"data": 5}, {"data": "x", "colour": "red"}]
-        for fields in unreadable:
-            answer = await say(alice, **fields)
-            assert (answer["type"], answer["code"]) == ("error", 400)
+        unfit: list[Json] = [{}, {"data": 5}, {"data": "x", "to": 5}, {"data": "x", "colour": 1}]
+        for fields in unfit:
+            answer = await say(alice, ref=5, **fields)
+            assert (answer["type"], answer["ref"], answer["code"]) == ("error", 5, 400)
+        for unreadable in ('{"type":"send","data":"x","ref":[6]}', '{"type":"send","ref":6', "x"):
+            await alice.send(unreadable)
+            answer = await recv(alice)
+            assert (answer["type"], answer["code"], "ref" in answer) == ("error", 400, False)
         application.answer = lambda kind, body: 500
         answer = await say(alice, data="x", ref=4)
         assert (answer["type"], answer["ref"], answer["code"]) == ("error", 4, 503)
@@ -267,6 +271,24 @@ async def test_too_many_at_a_time_are_refused(serve: Serve) -> None:
         may_end.set()
         refs = [(await recv(client))["ref"] for _ in range(limits.CLIENT_SENDS_MAX_COUNT)]
         assert refs == list(range(limits.CLIENT_SENDS_MAX_COUNT))
+
+
+async def test_what_fails_within_is_answered_too(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = await serve()
+
+    class Faulty(Callbacks):
+        async def receive(self, message: UpdateMessage) -> None:
+            raise ZeroDivisionError
+
+    site.server.hub.application = Faulty()
+    async with site.connect(mint()) as client:
+        await opened(client)
+        answer = await say(client, data="secret", ref=1)
+        assert (answer["type"], answer["ref"], answer["code"]) == ("error", 1, 500)
+    assert "ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_403_over_the_websocket(serve: Serve) -> None:

@@ -154,6 +154,16 @@ async def test_one_that_was_cut_before_it_opened_begins_where_the_first_should(
     assert [last_id for last_id, _ in stage.connects] == [None, last_id]
 
 
+@pytest.mark.parametrize("refusal", [web.Response(status=503), sends(close=4002)])
+async def test_where_no_session_began_the_server_knows_where_to_begin(
+    stage: Stage, refusal: Script | web.Response
+) -> None:
+    claims = jwt.encode({"pos": "5-0"}, "x" * 32)
+    stage.tokens = iter([claims, jwt.encode({"pos": "6-0"}, "x" * 32)])
+    await stage.play(refusal, sends(opened("4-0")))
+    assert [last_id for last_id, _ in stage.connects] == [None, None]
+
+
 async def test_a_new_order_begins_anew(stage: Stage) -> None:
     """A server that lost its history may give lower ids than before."""
     ids = await stage.play(

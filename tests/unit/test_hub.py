@@ -13,7 +13,7 @@ from headrace.errors import RequestError, StateError
 from headrace.hub import Hub
 from headrace.message import ENCODERS, Encodable, Form, Message
 from headrace.position import Position
-from headrace.session import State
+from headrace.session import Session, State
 from headrace.settings import Settings
 
 
@@ -275,10 +275,11 @@ def test_a_renewal_by_another_client_s_token_changes_nothing() -> None:
     assert len(sink.notices) == 1
 
 
-def test_a_session_that_is_gone_cannot_be_renewed() -> None:
+@pytest.mark.parametrize("end", [Hub.lose, Hub.detach])
+def test_a_session_that_is_gone_cannot_be_renewed(end: Callable[[Hub, Session], None]) -> None:
     bench = HubBench()
     session, _ = bench.attach("alice")
-    bench.hub.detach(session)
+    end(bench.hub, session)
     with pytest.raises(StateError, match="detached; attach a new one"):
         bench.hub.renew(session, claims_of("alice", groups=("a",)))
     assert bench.hub.roster.groups == {}

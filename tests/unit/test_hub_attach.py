@@ -343,6 +343,21 @@ def test_the_next_session_begins_where_a_lost_one_left_off(detached: bool) -> No
     assert len(bench.hub.sessions) == 1
 
 
+def test_a_tab_that_was_lost_earlier_says_nothing_of_where_the_client_left_off() -> None:
+    bench = HubBench()
+    lost, _ = bench.attach("alice")
+    last, sink = bench.attach("alice")
+    bench.hub.lose(lost)
+    bench.send("alice", data="1")
+    bench.tick()
+    bench.hub.detach(last)
+    bench.hub.detach(lost)  # its turn came late
+    bench.send("alice", data="2")
+    _, again = bench.attach("alice")
+    bench.tick()
+    assert (sink.data, again.data) == (["1"], ["2"])
+
+
 def test_what_a_lost_session_had_still_to_be_given_comes_with_the_next() -> None:
     bench = HubBench()
     session, sink = bench.attach("alice")

@@ -55,4 +55,7 @@ def _problem(
     return Answer(status, _PROBLEM + headers, _to_json(fields))
 
 
-INTERNAL_ERROR = _problem(500, "something went wrong in the server; its log says what", ())
+SERVER_FAULT = RequestError(500, "something went wrong in the server; its log says what")
+"""Told to the caller of what raised."""
+
+INTERNAL_ERROR = problem(SERVER_FAULT)

@@ -99,7 +99,7 @@ class Listener:
         self._websocket: WebSocket | None = None
         self._silence_s = CONNECT_TIMEOUT_S  # after which the line counts as dead
         self._position = START
-        self._tried = False  # the server may have begun a session, of which we never heard
+        self._origin: Position | None = None  # of a session that may have begun, without an `open`
         self._opened = False  # once: from then on an unreachable server is waited for
         self._ended = False
         self._failures = 0  # since the last open
@@ -156,10 +156,7 @@ class Listener:
         """Connect; return why that failed, where it may do later."""
         if self._token is None:
             self._token = await self._fetch_token()
-        last_id = self._position if self._opened else None
-        if self._tried and not self._opened:
-            last_id = _origin_of(self._token)
-        self._tried = True
+        last_id = self._position if self._opened else self._origin
         try:
             self._websocket = await open_websocket(self._url, self._token, last_id, self._tls)
         except OSError as error:
@@ -171,6 +168,8 @@ class Listener:
                 raise
             self._delay_s = retry_after_s(error.headers, time.time())
             return Closed(codes.ABNORMAL, error.detail)
+        if self._origin is None:
+            self._origin = _origin_of(self._token)
         self._silence_s = CONNECT_TIMEOUT_S
         return None
 
@@ -178,6 +177,7 @@ class Listener:
         """Get ready for the next connection, or end."""
         await self._hang_up()
         if closed.code == codes.EXPIRED_TOKEN:
+            self._origin = None  # if it began none, the server still knows where to begin
             try:
                 token = await self._fetch_token()
             except OSError as error:

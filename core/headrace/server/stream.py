@@ -79,15 +79,13 @@ class StreamProtocol(Connection):
     # --- the transport's callbacks -------------------------------------------------------------
 
     def eof_received(self) -> bool:
-        """Close in turn: nothing that we send would be answered.
+        """Close: nothing that we send would be answered.
 
         It closes once it has written what it holds, so the session must not wait for that.
         """
         self._set_closing_deadline()
-        if self._session is None:
-            return False
         self._lose()
-        return self._transport.can_write_eof() and not self._transport.is_closing()
+        return False
 
     def pause_writing(self) -> None:
         """Leave what comes in the ring until the peer has taken more."""
@@ -104,11 +102,9 @@ class StreamProtocol(Connection):
             self._server.hub.resume(self._session)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        if self._session is None:
-            super().connection_lost(exc)
-        else:
-            self._lose()
+        """Forget the connection at once, and its session in turn."""
+        self._lose()
+        super().connection_lost(exc)
 
     # --- deadlines -----------------------------------------------------------------------------
 
@@ -162,11 +158,5 @@ class StreamProtocol(Connection):
         session = self._session
         if session is not None and session.state is not State.CLOSED:
             self._server.hub.lose(session)
-            self._server.connections.discard(self)  # its place is free for another
-            self._server.departures.submit(self._depart)
+            self._server.departures.submit(self._detach)
             self._server.hub.flush()  # behind us may be thousands; who waits for a message may not
-
-    def _depart(self) -> None:
-        self._detach()
-        self._transport.close()
-        self._server.forget(self)

@@ -9,6 +9,7 @@ An idle one is this object, its session and its transport; everything else belon
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from enum import Enum
 from functools import partial
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace import codes, frames, limits
+from headrace.api.answers import SERVER_FAULT
 from headrace.api.messages import MessageRequest, take_message
 from headrace.errors import FrameError, RequestError, TokenError
 from headrace.message import Form, Notice
@@ -26,6 +28,8 @@ from headrace.session import Session
 
 if TYPE_CHECKING:
     from headrace.server.server import Server
+
+_log = logging.getLogger("headrace")
 
 _PING = frames.frame(frames.PING, b"")
 
@@ -50,7 +54,21 @@ class _Send(MessageRequest, frozen=True, tag="send"):
     ref: int | str | None = None
 
 
+class _Numbered(msgspec.Struct, frozen=True):
+    """The `ref` of a frame, whatever else is wrong with it."""
+
+    ref: int | str | None = None
+
+
 _decode = msgspec.json.Decoder(_Renew | _Send).decode
+_decode_ref = msgspec.json.Decoder(_Numbered).decode
+
+
+def _ref_of(data: str) -> int | str | None:
+    try:
+        return _decode_ref(data).ref
+    except msgspec.DecodeError:  # it is no JSON, or has no `ref` that could be
+        return None
 
 
 class WebSocketProtocol(StreamProtocol):
@@ -93,7 +111,8 @@ class WebSocketProtocol(StreamProtocol):
 
     def _read_on(self, data: bytes, start: int) -> None:
         end = start + limits.FRAMES_PER_TURN_BYTES
-        self._read(data[start:end])
+        if not self._transport.is_closing():  # since the turn before
+            self._read(data[start:end])
         if self._transport.is_closing():
             return
         if end < len(data):
@@ -159,7 +178,7 @@ class WebSocketProtocol(StreamProtocol):
                 self._server.hub.renew(session, self._server.node.verify(asked.token))
                 self._set_deadline(self._server.clocks.monotonic())
         except msgspec.DecodeError as error:
-            self._tell_error(RequestError(400, f"the frame does not fit: {error}"))
+            self._tell_error(RequestError(400, f"the frame does not fit: {error}"), _ref_of(data))
         except RecursionError:
             self._tell_error(RequestError(400, "the frame is nested too deeply"))
         except (RequestError, TokenError) as error:
@@ -179,6 +198,9 @@ class WebSocketProtocol(StreamProtocol):
             sent = await take_message(self._server.node, session.claims, asked)
         except RequestError as error:
             self._tell_error(error, asked.ref)
+        except Exception:  # noqa: BLE001 - as by HTTP: the client gets a 500, the log the rest
+            _log.exception("a message over a WebSocket failed")
+            self._tell_error(SERVER_FAULT, asked.ref)
         else:
             answer = {"type": "sent", "ref": asked.ref, "id": None if sent is None else sent.id}
             self._write_control(Notice(answer).encoded(self._form))
