@@ -96,7 +96,7 @@ export class Channel extends ChannelTarget implements AsyncIterable<ChannelMessa
         message: (message) => this._receive(new ChannelMessageEvent(message)),
         gap: (after, before) => this.dispatchEvent(new ChannelGapEvent(after, before)),
         error: (fault) => {
-          this._closing ||= fault.fatal;
+          if (fault.fatal) this._closing = true;
           this.dispatchEvent(new ChannelErrorEvent(fault));
         },
         close: (code, reason) => this._finish(code, reason),

@@ -1,6 +1,6 @@
 /** What a token says (RFC 7519), unverified: for hints only, the server decides. */
 
-import { isPosition } from "./position.js";
+import { positionOrNull } from "./position.js";
 
 export interface Claims {
   sub?: string;
@@ -22,6 +22,5 @@ export function readClaims(token: string): Claims {
 
 /** Where a first connection with `token` starts, by its `pos`. */
 export function originOf(token: string): string | null {
-  const { pos } = readClaims(token);
-  return isPosition(pos) ? pos : null;
+  return positionOrNull(readClaims(token).pos);
 }

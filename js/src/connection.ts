@@ -10,6 +10,7 @@ import { Asks } from "./asks.js";
 import { Backoff } from "./backoff.js";
 import { originOf } from "./claims.js";
 import * as codes from "./codes.js";
+import type { Credentials } from "./credentials.js";
 import type { Frame, Message, Opened } from "./frames.js";
 import { PING_INTERVAL_MS } from "./frames.js";
 import { Ladder } from "./ladder.js";
@@ -20,7 +21,7 @@ import { comparePositions } from "./position.js";
 import { Caller, knock } from "./reach.js";
 import { renewalDelay } from "./renewal.js";
 import { NEXT, State } from "./state.js";
-import type { Link, Loss, Sink, Transport } from "./transport.js";
+import { abnormal, type Dial, type Link, type Loss, type Sink, type Transport } from "./transport.js";
 
 /** A connection that held so long counts as a success: the next wait is a first one again. */
 const STABLE_MS = 10_000;
@@ -40,7 +41,8 @@ export class Connection {
   /** Counts connections; what an earlier one still says is ignored. */
   private _generation = 0;
   private _link: Link | null = null;
-  private _token: string | null = null;
+  /** The token that the server was dialled with, or a newer one that it was given since; or none. */
+  private _token = "";
   private _timer: unknown = null;
   private _renewTimer: unknown = null;
   private _dialledAt = 0;
@@ -52,9 +54,8 @@ export class Connection {
   /** The last message; one that is not after it is a duplicate. */
   private _seen: string | null = null;
   private _position: string | null;
-  /** Where the first connection was to start, by its token; null before it was tried. */
-  private _origin: string | null = null;
-  private readonly _asks = new Asks();
+  private readonly _credentials: Credentials;
+  private readonly _asks: Asks;
   private readonly _backoff: Backoff;
   private readonly _ladder: Ladder;
   private readonly _unsubscribe: () => void;
@@ -65,6 +66,8 @@ export class Connection {
     private readonly _listener: Listener,
   ) {
     this._position = this._seen = _options.lastId;
+    this._credentials = _options.credentials;
+    this._asks = new Asks(_platform);
     this._backoff = new Backoff(_platform.random);
     this._ladder = new Ladder(_options.transports, _platform.storage, _options.url);
     this._unsubscribe = _platform.onWake((online) => this._wake(online));
@@ -80,8 +83,8 @@ export class Connection {
     return this._position;
   }
 
-  /** Send a message over the connection itself; false where its transport cannot. */
-  ask(item: Item): boolean {
+  /** Send a message over the connection itself, as `Asks` does; false where its transport cannot. */
+  ask(item: Item): Promise<void> | false {
     const send = this.isOpen && this._link?.send;
     return !!send && this._asks.ask(send, item);
   }
@@ -104,21 +107,25 @@ export class Connection {
     this._timer = this._platform.setTimeout(callback, delayMs);
   }
 
+  /** What to connect to, and from where on. */
+  private get _destination(): Dial {
+    return { url: this._options.url, token: this._token, lastId: this._position };
+  }
+
   private _attempt(): void {
     this._go(State.Authorizing);
+    this._token = "";
     this._link?.close(); // it may have called
     this._link = null;
     const mine = ++this._generation;
-    const { credentials } = this._options;
     this._arm(TOKEN_TIMEOUT_MS, () => {
-      credentials.abandon();
-      this._lost({ code: codes.ABNORMAL, reason: "token() took over 30 s", reached: true });
+      this._credentials.abandon();
+      this._lost(abnormal("token() took over 30 s", { reached: true }));
     });
-    credentials.get().then(
+    this._credentials.get().then(
       (token) => mine === this._generation && this._dial(token),
       (error) =>
-        mine === this._generation &&
-        this._lost({ code: codes.ABNORMAL, reason: `token() failed: ${error}`, reached: true }),
+        mine === this._generation && this._lost(abnormal(`token() failed: ${error}`, { reached: true })),
     );
   }
 
@@ -129,19 +136,14 @@ export class Connection {
       this._lost({ code: codes.INVALID_TOKEN, reason: "not a JWT", reached: true });
       return;
     }
-    this._arm(CONNECT_TIMEOUT_MS, () =>
-      this._lost({ code: codes.ABNORMAL, reason: "no answer within 10 s", reached: false }),
-    );
-    // The first `open` may have been lost on its way, and what followed with it.
-    this._position ??= this._origin;
-    this._origin ??= originOf(token);
+    // What came meanwhile may be held by a proxy.
+    this._arm(CONNECT_TIMEOUT_MS, () => this._lost(abnormal("no answer within 10 s", { begun: true })));
     this._dialledAt = this._platform.now();
     const transport = this._ladder.current;
     try {
-      const dial = { url: this._options.url, token, lastId: this._position };
-      this._link = transport.connect(dial, this._sink(transport));
+      this._link = transport.connect(this._destination, this._sink(transport));
     } catch (error) {
-      this._lost({ code: codes.ABNORMAL, reason: String(error), reached: false });
+      this._lost(abnormal(error));
     }
   }
 
@@ -183,11 +185,9 @@ export class Connection {
         this._asks.settle(frame.ref, frame.error, frame.answer);
         break;
       case "malformed":
-        this._report(codes.PROTOCOL_ERROR, `a frame ${frame.why}`);
+        this._report({ code: codes.PROTOCOL_ERROR, reason: `a frame ${frame.why}` });
         break;
-      case "close": // the transport's own way of ending follows
-      case "unknown": // a later server may say more than we know
-        break;
+      // After "close" the transport ends in its own way; "unknown" is what later servers may say.
     }
   }
 
@@ -232,13 +232,13 @@ export class Connection {
     if (left > 0) this._arm(left, () => this._watch());
     else {
       const reason = `nothing heard for ${Math.round(this._silenceMs / 1000)} s`;
-      this._lost({ code: codes.ABNORMAL, reason, reached: true });
+      this._lost(abnormal(reason, { reached: true, begun: true }));
     }
   }
 
   private _scheduleRenewal(expiresAt: number | null): void {
     this._platform.clearTimeout(this._renewTimer);
-    if (expiresAt === null || !this._options.credentials.renewable) return;
+    if (expiresAt === null || !this._credentials.renewable) return;
     const delayMs = renewalDelay(expiresAt, this._platform.now(), this._platform.random());
     if (delayMs === null) return;
     this._renewTimer = this._platform.setTimeout(() => this._renew(expiresAt), delayMs);
@@ -246,41 +246,31 @@ export class Connection {
 
   private _renew(expiresAt: number): void {
     const mine = this._generation;
-    this._options.credentials.fresh().then(
+    this._credentials.fresh().then(
       (token) => {
         if (mine !== this._generation) return;
-        this._token = token;
-        if (!this._link?.renew?.(token)) this._redial();
+        if (this._link?.renew?.(token)) this._token = token;
+        else this._redial();
       },
       (error) => {
         if (mine !== this._generation) return;
-        this._report(codes.ABNORMAL, `token() failed: ${error}`);
+        this._report(abnormal(`token() failed: ${error}`));
         this._scheduleRenewal(expiresAt);
       },
     );
   }
 
   private _wake(online: boolean): void {
-    switch (this._state) {
-      case State.Waiting:
-        this._attempt();
-        break;
-      case State.Authorizing:
-      case State.Connecting:
-        if (online) this._redial(); // what was sent into a dead network is not answered soon
-        break;
-      case State.Open:
-        if (online) this._redial();
-        else this._watch(); // timers do not run in a frozen page
-        break;
-      case State.Closed:
-        break;
-    }
+    if (this._state === State.Waiting) this._attempt();
+    // What was sent into a dead network is not answered soon.
+    else if (online) this._redial();
+    // Timers do not run in a frozen page.
+    else if (this.isOpen) this._watch();
   }
 
   /** Connect anew at once, and resume. */
   private _redial(): void {
-    this._drop();
+    this._drop(true);
     this._go(State.Waiting);
     this._attempt();
   }
@@ -289,11 +279,10 @@ export class Connection {
     const wasOpen = this._state === State.Open;
     if (wasOpen && this._platform.now() - this._openedAt >= STABLE_MS) this._backoff.reset();
     const failed = !wasOpen && !loss.reached;
-    const dial = { url: this._options.url, token: this._token ?? "" };
+    const dial = this._destination;
     if (failed) this._ladder.failed((signal) => knock(this._platform, dial, signal));
-    this._drop();
-    const { credentials } = this._options;
-    const expired = loss.code === codes.EXPIRED_TOKEN && credentials.renewable;
+    this._drop(loss.begun);
+    const expired = loss.code === codes.EXPIRED_TOKEN && this._credentials.renewable;
     if (codes.FINAL.includes(loss.code) && !expired) {
       this._finish(loss);
       return;
@@ -306,13 +295,13 @@ export class Connection {
       this._link = new Caller(this._platform, this._options.url, () => {
         this._arm(this._backoff.soon(), () => this._attempt());
       });
-      this._report(loss.code, loss.reason);
+      this._report(loss);
       return;
     }
     let delayMs = this._wish ?? this._backoff.next(full) + (loss.retryAfterMs ?? 0);
     this._wish = null;
     if (expired) {
-      credentials.discard(this._token);
+      this._credentials.discard(this._token);
       if (first) {
         this._backoff.next();
         delayMs = 0;
@@ -320,19 +309,17 @@ export class Connection {
     }
     this._go(State.Waiting);
     this._arm(delayMs, () => this._attempt());
-    this._report(loss.code, codes.TOKEN_DESCRIPTIONS[loss.code] ?? loss.reason);
+    this._report(loss);
   }
 
-  private _finish({ code, reason }: Loss): void {
+  private _finish(loss: Loss): void {
     this._end();
-    if (code !== codes.NORMAL) {
-      this._listener.error({ code, description: codes.TOKEN_DESCRIPTIONS[code] ?? reason, fatal: true });
-    }
-    this._listener.close(code, reason);
+    if (loss.code !== codes.NORMAL) this._report(loss, true);
+    this._listener.close(loss.code, loss.reason);
   }
 
-  private _report(code: number, description: string): void {
-    this._listener.error({ code, description, fatal: false });
+  private _report({ code, reason }: Pick<Loss, "code" | "reason">, fatal = false): void {
+    this._listener.error({ code, description: codes.TOKEN_DESCRIPTIONS[code] ?? reason, fatal });
   }
 
   private _end(): void {
@@ -342,8 +329,10 @@ export class Connection {
     this._ladder.end();
   }
 
-  /** Let go of the connection and the timers. */
-  private _drop(): void {
+  /** Let go of the connection and the timers; `begun` is as in a loss. */
+  private _drop(begun?: boolean): void {
+    // The first `open`, or a first poll's answer, may have been lost on its way, and messages with it.
+    if (begun && this._position === null) this._position = originOf(this._token);
     this._generation += 1;
     this._platform.clearTimeout(this._timer);
     this._platform.clearTimeout(this._renewTimer);

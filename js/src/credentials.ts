@@ -17,8 +17,8 @@ export class Credentials {
   }
 
   /** The token in hand, or a fresh one; rejects with what the function threw. */
-  get(): Promise<string> {
-    return this._token === null ? this.fresh() : Promise.resolve(this._token);
+  async get(): Promise<string> {
+    return this._token ?? this.fresh();
   }
 
   /** A fresh token; callers at the same time share one fetch. */

@@ -1,7 +1,7 @@
 /** What the server says, parsed: JSON text in, one value out, never an exception. */
 
 import { type SendAnswer, SendError } from "./outbox.js";
-import { isPosition } from "./position.js";
+import { isPosition, positionOrNull } from "./position.js";
 
 /** A message as the server sends it. */
 export interface Message {
@@ -106,10 +106,6 @@ function readReply({ type, ref, id, code, detail }: Record<string, unknown>): Fr
 function readClose({ code, reason }: Record<string, unknown>): Frame {
   if (typeof code !== "number") return malformed("closes without a code");
   return { kind: "close", code, reason: typeof reason === "string" ? reason : "" };
-}
-
-function positionOrNull(value: unknown): string | null {
-  return isPosition(value) ? value : null;
 }
 
 function positive(value: unknown): number | null {

@@ -1,8 +1,7 @@
 /** What the two transports over HTTP share. */
 
-import * as codes from "./codes.js";
 import type { Platform } from "./platform.js";
-import { address, type Dial, type Loss, type Sink } from "./transport.js";
+import { abnormal, address, type Dial, type Link, type Loss, type Sink } from "./transport.js";
 
 /** GET `path` with the token in a header, because a URL ends in logs. */
 export function get(
@@ -16,14 +15,19 @@ export function get(
   return fetch(address(dial, path), { headers, cache: "no-store", signal });
 }
 
-/** Run `work` until it ends, by itself or by the abort that is returned; its end is the loss. */
-export function start(sink: Sink, work: (signal: AbortSignal) => Promise<Loss>): () => void {
+/** Whether an answer is of `type`; a captive portal's page is not. */
+export function isOf(type: string, { headers }: Response): boolean {
+  return !!headers.get("content-type")?.startsWith(type);
+}
+
+/** Run `work` until it ends, by itself or by the link that is returned; its end is the loss. */
+export function start(sink: Sink, work: (signal: AbortSignal) => Promise<Loss>): Link {
   const controller = new AbortController();
   const { signal } = controller;
   work(signal)
-    .catch((error): Loss => ({ code: codes.ABNORMAL, reason: String(error), reached: false }))
+    .catch((error) => abnormal(error))
     .then((loss) => {
       if (!signal.aborted) sink.lost(loss);
     });
-  return () => controller.abort();
+  return { close: () => controller.abort() };
 }

@@ -11,7 +11,7 @@ export interface Target {
   group?: string;
   /**
    * How it goes: by a request of its own (the default), or over the WebSocket where there is one,
-   * which costs less and does not wait for the answer to the one before.
+   * which costs less and does not wait for the answer to the one before, if fewer than 64 are due.
    */
   over?: "http" | "socket";
 }
@@ -36,11 +36,17 @@ export class SendError extends Error {
   }
 }
 
-/** How long the server may take to answer a post. */
-const POST_TIMEOUT_MS = 30_000;
+/** How long the server may take to answer a message. */
+export const POST_TIMEOUT_MS = 30_000;
 
 /** A longer message is posted: the server cuts a WebSocket for a frame over 256 KiB. */
 const ASK_MAX_CHARACTERS = 65_536;
+/**
+ * Half of a surrogate pair, as JSON.stringify() writes it. The server cannot read a frame that has
+ * one, not even its number, and could not say so to the sender: it is posted, and refused. (What
+ * only looks like one, behind a backslash of the text's own, is posted too, and taken.)
+ */
+const LONE_SURROGATE = /\\ud[89a-f]/;
 
 /** A message on its way. */
 export interface Item {
@@ -66,29 +72,28 @@ export class Outbox {
     private readonly _platform: Platform,
     private readonly _isOpen: () => boolean,
     private readonly _limit: number,
-    /** Sends over the connection itself, which settles the item; false where it cannot. */
-    private readonly _ask?: (item: Item) => boolean,
+    /**
+     * Sends over the connection itself, which settles the item; false where it cannot. Resolves when
+     * it can take the next one.
+     */
+    private readonly _ask?: (item: Item) => Promise<void> | false,
   ) {}
 
   /** Post in turn, now or when the line is up. */
-  send(data: string, { to, group, over }: Target): Promise<SendAnswer> {
+  async send(data: string, { to, group, over }: Target): Promise<SendAnswer> {
     if (typeof data !== "string") {
-      return Promise.reject(
-        new TypeError(`data is ${typeof data}; it must be a string: JSON.stringify() makes one`),
-      );
+      throw new TypeError(`data is ${typeof data}; it must be a string: JSON.stringify() makes one`);
     }
-    if (this._ended) return Promise.reject(closed());
+    if (this._ended) throw closed();
     const isAway = !this._isOpen() || !this._platform.isOnline();
     if (isAway && this._waiting.length >= this._limit) {
-      return Promise.reject(
-        new SendError(
-          `${this._limit} messages wait already, the most while not connected; await "open" or raise outbox`,
-        ),
+      throw new SendError(
+        `${this._limit} messages wait already, the most while not connected; await "open" or raise outbox`,
       );
     }
     return new Promise((resolve, reject) => {
       const body = JSON.stringify({ data, to, group });
-      const ask = over === "socket" && body.length <= ASK_MAX_CHARACTERS;
+      const ask = over === "socket" && body.length <= ASK_MAX_CHARACTERS && !LONE_SURROGATE.test(body);
       this._waiting.push({ body, ask, resolve, reject });
       this.flush();
     });
@@ -111,7 +116,11 @@ export class Outbox {
     while (this._asked) {
       this._asked = false;
       for (let item = this._next(); item; item = this._next()) {
-        if (item.ask && this._ask?.(item)) continue;
+        const asked = item.ask && this._ask?.(item);
+        if (asked) {
+          await asked;
+          continue;
+        }
         // "Offline" may be wrong, since a server on this machine needs no network: so it is tried.
         const online = this._platform.isOnline();
         try {
@@ -132,43 +141,53 @@ export class Outbox {
     return this._isOpen() ? this._waiting.shift() : undefined;
   }
 
+  /** Post, and wait for the answer, but not long: the next one cannot go before. */
   private async _post(body: string): Promise<SendAnswer> {
-    let token = await this._credentials.get();
-    let response = await this._request(token, body);
-    if (response.status === 401 && this._credentials.renewable) {
-      const { code } = await readProblem(response);
-      if (code === codes.EXPIRED_TOKEN) {
-        this._credentials.discard(token);
-        token = await this._credentials.get();
-        response = await this._request(token, body);
-      }
-    }
-    if (!response.ok) {
-      const { detail, retryAfterMs } = await readProblem(response);
-      throw new SendError(detail, response.status, retryAfterMs);
-    }
-    const text = await response.text();
-    return text ? (JSON.parse(text) as SendAnswer) : {};
-  }
-
-  private async _request(token: string, body: string): Promise<Response> {
     const { fetch } = this._platform;
     if (!fetch) throw new SendError("this browser has no fetch()");
     const controller = new AbortController();
-    const timer = this._platform.setTimeout(() => controller.abort(), POST_TIMEOUT_MS);
-    try {
-      return await fetch(`${this._url}/v1/messages`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body,
-        signal: controller.signal,
+    const { signal } = controller;
+    const request = (token: string) => {
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      return fetch(`${this._url}/v1/messages`, { method: "POST", headers, body, signal }).catch((error) => {
+        throw noAnswer(error);
       });
-    } catch (error) {
-      throw new SendError(`no answer from the server: ${error}`);
+    };
+    let timer: unknown;
+    const late = new Promise<never>((_, reject) => {
+      timer = this._platform.setTimeout(() => {
+        reject(noAnswer());
+        controller.abort();
+      }, POST_TIMEOUT_MS);
+    });
+    try {
+      return await Promise.race([late, this._exchange(request)]);
     } finally {
       this._platform.clearTimeout(timer);
     }
   }
+
+  /** Make the request, and once more if the token in hand has expired and another can be had. */
+  private async _exchange(
+    request: (token: string) => Promise<Response>,
+    isLast = !this._credentials.renewable,
+  ): Promise<SendAnswer> {
+    const token = await this._credentials.get();
+    const response = await request(token);
+    if (response.ok) {
+      const text = await response.text();
+      return text ? (JSON.parse(text) as SendAnswer) : {};
+    }
+    const { code, detail, retryAfterMs } = await readProblem(response);
+    if (isLast || code !== codes.EXPIRED_TOKEN) throw new SendError(detail, response.status, retryAfterMs);
+    this._credentials.discard(token);
+    return this._exchange(request, true);
+  }
+}
+
+/** Nobody knows whether the message arrived. */
+export function noAnswer(why: unknown = "it took over 30 s"): SendError {
+  return new SendError(`no answer from the server: ${why}`);
 }
 
 function closed(): SendError {

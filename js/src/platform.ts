@@ -44,18 +44,17 @@ export function browserPlatform(): Platform {
     isOnline: () => root.navigator?.onLine !== false,
     onWake(callback) {
       const online = () => callback(true);
-      const visible = () => {
-        if (typeof document === "undefined" || document.visibilityState !== "hidden") callback(false);
-      };
       const page = typeof document === "undefined" ? null : document;
-      root.addEventListener?.("online", online);
-      root.addEventListener?.("pageshow", visible); // back from the back-forward cache
-      page?.addEventListener("visibilitychange", visible);
-      return () => {
-        root.removeEventListener?.("online", online);
-        root.removeEventListener?.("pageshow", visible);
-        page?.removeEventListener("visibilitychange", visible);
+      const visible = () => {
+        if (page?.visibilityState !== "hidden") callback(false);
       };
+      const listen = (verb: "addEventListener" | "removeEventListener") => {
+        root[verb]?.("online", online);
+        root[verb]?.("pageshow", visible); // back from the back-forward cache
+        page?.[verb]("visibilitychange", visible);
+      };
+      listen("addEventListener");
+      return () => listen("removeEventListener");
     },
   };
 }

@@ -2,12 +2,12 @@
 
 import { readClaims } from "./claims.js";
 import { PING_INTERVAL_MS, readFrame } from "./frames.js";
-import { get, start } from "./http.js";
+import { get, isOf, start } from "./http.js";
 import type { Platform } from "./platform.js";
-import { isPosition } from "./position.js";
+import { positionOrNull } from "./position.js";
 import { readLoss } from "./problem.js";
 import { knock } from "./reach.js";
-import type { Dial, Loss, Sink, Transport } from "./transport.js";
+import { abnormal, type Dial, type Loss, type Sink, type Transport } from "./transport.js";
 
 /**
  * The server answers at once only when it has something to say. A first poll that was neither
@@ -24,7 +24,7 @@ export function pollTransport(platform: Platform): Transport | null {
   return {
     name: "poll",
     connect(dial, sink) {
-      return { close: start(sink, (signal) => new Poll(platform, fetch, { ...dial }, sink, signal).run()) };
+      return start(sink, (signal) => new Poll({ ...dial }, sink, signal).run(platform, fetch));
     },
   };
 }
@@ -33,28 +33,32 @@ class Poll {
   private _opened = false;
 
   constructor(
-    private readonly _platform: Platform,
-    private readonly _fetch: NonNullable<Platform["fetch"]>,
     private readonly _dial: Dial,
     private readonly _sink: Sink,
     private readonly _signal: AbortSignal,
   ) {}
 
-  async run(): Promise<Loss> {
-    const { _platform: platform, _dial: dial } = this;
+  async run(platform: Platform, fetch: NonNullable<Platform["fetch"]>): Promise<Loss> {
+    const { _dial: dial } = this;
     const open = () => this._open(dial.lastId, true);
     const timer = platform.setTimeout(() => {
       if (!this._opened) knock(platform, dial, this._signal).then(open, () => {});
     }, OPEN_AFTER_MS);
+    const type = "application/json";
+    let answered = false;
     try {
       for (;;) {
         const askedAt = platform.now();
-        const response = await get(this._fetch, dial, "/v1/poll", "application/json", this._signal);
+        const response = await get(fetch, dial, "/v1/poll", type, this._signal);
         if (!response.ok) return await readLoss(response);
+        answered = isOf(type, response);
         const empty = this._take(Object(await response.json()));
         const early = askedAt + EMPTY_AFTER_MS - platform.now();
         if (empty && early > 0) await new Promise<void>((resolve) => platform.setTimeout(resolve, early));
       }
+    } catch (error) {
+      // An answer that broke may have held messages; so may one to a poll that waited at the server.
+      return abnormal(error, { begun: answered || this._opened });
     } finally {
       platform.clearTimeout(timer);
     }
@@ -65,9 +69,9 @@ class Poll {
     const items: unknown[] = Array.isArray(messages) ? messages : [];
     const lost = recovered === false;
     const first = lost ? (Object(items[0]).id ?? last_id) : this._dial.lastId;
-    this._open(isPosition(first) ? first : null, !lost);
+    this._open(positionOrNull(first), !lost);
     for (const item of items) this._sink.frame(readFrame(item));
-    if (isPosition(last_id)) this._dial.lastId = last_id;
+    this._dial.lastId = positionOrNull(last_id) ?? this._dial.lastId;
     this._sink.frame({ kind: "ping", id: this._dial.lastId });
     return !items.length;
   }

@@ -13,6 +13,11 @@ export function isPosition(value: unknown): value is string {
   return typeof value === "string" && FORM.test(value);
 }
 
+/** `value` if it is an id. */
+export function positionOrNull(value: unknown): string | null {
+  return isPosition(value) ? value : null;
+}
+
 /** Below, equal to or above 0 as id `a` comes before, is, or comes after id `b`. */
 export function comparePositions(a: string, b: string): number {
   const [aMs = "", aSeq = ""] = a.split("-");

@@ -15,7 +15,7 @@ export async function readProblem(response: Response): Promise<Problem> {
   const { status } = response;
   let fields: Record<string, unknown> = {};
   try {
-    fields = Object(JSON.parse(await response.clone().text()));
+    fields = Object(JSON.parse(await response.text()));
   } catch {
     // A proxy's own page, or the line broke: the status must do.
   }
@@ -36,8 +36,7 @@ export async function readProblem(response: Response): Promise<Problem> {
 /** The loss of a connection that was answered so. */
 export async function readLoss(response: Response): Promise<Loss> {
   const { code, detail, retryAfterMs } = await readProblem(response);
-  const loss = { code, reason: detail, reached: code !== codes.ABNORMAL };
-  return retryAfterMs === null ? loss : { ...loss, retryAfterMs };
+  return { code, reason: detail, reached: code !== codes.ABNORMAL, retryAfterMs };
 }
 
 function tokenFault(fields: Record<string, unknown>): number {

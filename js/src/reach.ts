@@ -18,11 +18,7 @@ const CALL_MS = 11_000;
 const CALLS_MAX = 12;
 
 /** Resolves when anybody answers over HTTP, whatever it is; rejects where nobody does. */
-export async function knock(
-  { fetch }: Platform,
-  { url, token }: Omit<Dial, "lastId">,
-  signal: AbortSignal,
-): Promise<void> {
+export async function knock({ fetch }: Platform, { url, token }: Dial, signal: AbortSignal): Promise<void> {
   if (!fetch) throw new Error("this browser cannot ask");
   const headers = { authorization: `Bearer ${token}` };
   await fetch(`${url}/v1/events`, { method: "HEAD", headers, cache: "no-store", signal });
@@ -49,8 +45,10 @@ export class Caller implements Link {
   ) {
     const { BroadcastChannel } = _platform;
     try {
-      this._tabs = BroadcastChannel ? new BroadcastChannel(`headrace reach ${_url}`) : null;
-      if (this._tabs) this._tabs.onmessage = () => this._end();
+      if (BroadcastChannel) {
+        this._tabs = new BroadcastChannel(`headrace reach ${_url}`);
+        this._tabs.onmessage = () => this._end();
+      }
     } catch {
       // A page without an origin may not broadcast.
     }

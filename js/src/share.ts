@@ -44,9 +44,8 @@ type Note =
   | { kind: "frame"; frame: Frame }
   | { kind: "lost"; loss: Loss };
 
-/** `inner` shared among tabs, or `inner` itself where the browser cannot. */
+/** `inner` shared among tabs, where the browser can. */
 export function sharedTransport(inner: Transport, platform: Platform): Transport {
-  if (!platform.locks || !platform.BroadcastChannel) return inner;
   return {
     name: inner.name,
     connect(dial, sink) {
@@ -55,7 +54,7 @@ export function sharedTransport(inner: Transport, platform: Platform): Transport
       try {
         return new Share(inner, platform, dial, sink, claims);
       } catch {
-        return inner.connect(dial, sink); // a page without an origin may not broadcast
+        return inner.connect(dial, sink); // an old browser, or a page without an origin
       }
     },
   };
@@ -235,6 +234,8 @@ class Share implements Link {
         break;
       case "lost":
         if (this._role === Role.Following) this._lose(note.loss, false);
+        // What came in a session of the leader's that nobody saw open was meant for this tab too.
+        else if (note.loss.begun) this._dial.lastId ??= this._newestPos;
         break;
     }
   }

@@ -5,14 +5,13 @@
  * the URL, and its failures say neither status nor reason.
  */
 
-import * as codes from "./codes.js";
 import { EventStreamParser, type StreamEvent } from "./eventstream.js";
 import { type Frame, parseFrame, readFrame } from "./frames.js";
-import { get, start } from "./http.js";
+import { get, isOf, start } from "./http.js";
 import type { Platform } from "./platform.js";
 import { readLoss } from "./problem.js";
 import { sharedTransport } from "./share.js";
-import type { Dial, Loss, Sink, Transport } from "./transport.js";
+import { abnormal, type Dial, type Loss, type Sink, type Transport } from "./transport.js";
 
 /** The transport, or null where an answer cannot be read while it comes. */
 export function eventStreamTransport(platform: Platform): Transport | null {
@@ -21,7 +20,7 @@ export function eventStreamTransport(platform: Platform): Transport | null {
   const single: Transport = {
     name: "sse",
     connect(dial, sink) {
-      return { close: start(sink, (signal) => read(fetch, dial, sink, signal)) };
+      return start(sink, (signal) => read(fetch, dial, sink, signal));
     },
   };
   return sharedTransport(single, platform);
@@ -36,22 +35,24 @@ async function read(
   const type = "text/event-stream";
   const response = await get(fetch, dial, "/v1/events", type, signal);
   if (!response.ok) return readLoss(response);
-  if (!response.body || !response.headers.get("content-type")?.startsWith(type)) {
-    return { code: codes.ABNORMAL, reason: "the answer is no event stream", reached: false };
-  }
+  if (!response.body || !isOf(type, response)) return abnormal("the answer is no event stream");
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   const parser = new EventStreamParser();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return { code: codes.ABNORMAL, reason: "the event stream ended", reached: true };
-    const frames = parser.feed(decoder.decode(value, { stream: true })).map(toFrame);
-    if (!frames.length) frames.push({ kind: "ping", id: null }); // a comment, or a part: it is alive
-    for (const frame of frames) {
-      if (signal.aborted) break;
-      if (frame.kind === "close") return { ...frame, reached: true };
-      sink.frame(frame);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return abnormal("the event stream ended", { reached: true, begun: true });
+      const frames = parser.feed(decoder.decode(value, { stream: true })).map(toFrame);
+      if (!frames.length) frames.push({ kind: "ping", id: null }); // a comment, or a part: it is alive
+      for (const frame of frames) {
+        if (signal.aborted) break;
+        if (frame.kind === "close") return { ...frame, reached: true };
+        sink.frame(frame);
+      }
     }
+  } catch (error) {
+    return abnormal(error, { begun: true });
   }
 }
 

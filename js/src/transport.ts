@@ -1,5 +1,6 @@
 /** The one interface of the ways to be connected; each has a file of its own. */
 
+import * as codes from "./codes.js";
 import type { Frame } from "./frames.js";
 
 export type TransportName = "websocket" | "sse" | "poll";
@@ -20,8 +21,18 @@ export interface Loss {
   reason: string;
   /** Whether a Headrace server answered, so that the transport is not to blame. */
   reached: boolean;
+  /**
+   * Whether the server may have begun a session, and written into it what never came. Where not, it
+   * knows best where this client's last session left off, and must not be told another place.
+   */
+  begun?: boolean;
   /** The server's own wish, from `Retry-After`. */
-  retryAfterMs?: number;
+  retryAfterMs?: number | null;
+}
+
+/** A loss of which no close code tells. */
+export function abnormal(reason: unknown, more?: Partial<Loss>): Loss {
+  return { code: codes.ABNORMAL, reason: String(reason), reached: false, ...more };
 }
 
 /** Where a transport reports to; never called from inside `connect`. */

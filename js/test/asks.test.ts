@@ -62,6 +62,128 @@ test("a lost connection rejects what waits for its answer, with the status of no
   await assert.rejects(sent, new SendError("the connection was lost", 0));
 });
 
+test("a send that is never answered ends after 30 s; an answer that comes later changes nothing", async () => {
+  const { browser, channel } = await open();
+  const answered = channel.send("a", OVER);
+  const sent = channel.send("b", OVER);
+  const late = assert.rejects(sent, (error) => {
+    assert.ok(error instanceof SendError);
+    assert.deepEqual([error.message, error.status], ["no answer from the server: it took over 30 s", 0]);
+    return true;
+  });
+  await settle();
+  browser.socket.say({ type: "sent", ref: 1, id: "1-0" });
+  await answered;
+  browser.socket.say({ type: "error", code: 400, detail: "the frame is nested too deeply" });
+  await browser.clock.advance(30_000);
+  await late;
+  browser.socket.say({ type: "sent", ref: 2, id: "2-0" });
+});
+
+test("no timer is left once a send has its answer, or the line is lost", async () => {
+  const { browser, channel } = await open();
+  const before = browser.clock.timers.size;
+  const sent = channel.send("a", OVER);
+  const refused = assert.rejects(channel.send("b", OVER), /the connection was lost/);
+  await settle();
+  assert.equal(browser.clock.timers.size, before + 2);
+  browser.socket.say({ type: "sent", ref: 1, id: "1-0" });
+  await sent;
+  assert.equal(browser.clock.timers.size, before + 1);
+  channel.close();
+  await refused;
+  assert.equal(browser.clock.timers.size, 0);
+});
+
+test("at most 64 are under way; each answer lets the next go, in order", async () => {
+  const { browser, channel } = await open();
+  const all = Array.from({ length: 200 }, (_, i) => channel.send(`${i}`, OVER));
+  await settle();
+  assert.equal(browser.socket.sent.length, 64);
+  for (let ref = 1; ref <= 200; ref++) {
+    browser.socket.say({ type: "sent", ref, id: `${ref}-0` });
+    await settle();
+    assert.equal(browser.socket.sent.length, Math.min(200, 64 + ref));
+  }
+  await Promise.all(all);
+  assert.deepEqual(
+    browser.socket.sent.map((frame) => (frame as { data: string }).data),
+    Array.from({ length: 200 }, (_, i) => `${i}`),
+  );
+});
+
+test("one that is not answered in time makes room", async () => {
+  const { browser, channel } = await open();
+  const all = Array.from({ length: 65 }, (_, i) => channel.send(`${i}`, OVER));
+  const settled = Promise.allSettled(all);
+  await settle();
+  assert.equal(browser.socket.sent.length, 64);
+  await browser.clock.advance(30_000);
+  assert.equal(browser.socket.sent.length, 65);
+  browser.socket.say({ type: "sent", ref: 65, id: "1-0" });
+  const rejected = (await settled).filter(({ status }) => status === "rejected");
+  assert.equal(rejected.length, 64);
+});
+
+test("what waits for room when the line is lost goes over the next one, and ends with the channel", async () => {
+  const { browser, channel } = await open();
+  const all = Array.from({ length: 200 }, (_, i) => channel.send(`${i}`, OVER));
+  const settled = Promise.allSettled(all);
+  await settle();
+  browser.socket.end(1006);
+  await browser.clock.advance(500);
+  assert.equal(browser.sockets.length, 2);
+  assert.deepEqual(browser.socket.sent, []);
+  browser.socket.open();
+  await settle();
+  assert.deepEqual(
+    browser.socket.sent.map((frame) => (frame as { data: string }).data),
+    Array.from({ length: 64 }, (_, i) => `${64 + i}`),
+  );
+  channel.close();
+  const reasons = (await settled).map((result) => (result as PromiseRejectedResult).reason.message);
+  assert.deepEqual(reasons, [
+    ...Array(128).fill("the connection was lost"),
+    ...Array(72).fill("the channel is closed"),
+  ]);
+});
+
+test("what the socket does not take is posted, and the next goes on", async () => {
+  const { browser, channel } = await open();
+  const { socket } = browser;
+  const send = socket.send.bind(socket);
+  socket.send = () => {
+    throw new DOMException("closing", "InvalidStateError");
+  };
+  const first = channel.send("a", OVER);
+  const second = channel.send("b", OVER);
+  await settle();
+  assert.deepEqual(browser.request.json, { data: "a" });
+  socket.send = send;
+  await browser.request.answer(200, { id: "1-0", sessions: 1 });
+  assert.deepEqual(await first, { id: "1-0", sessions: 1 });
+  await settle();
+  socket.say({ type: "sent", ref: 2, id: "2-0" });
+  assert.deepEqual(await second, { id: "2-0" });
+});
+
+test("half a surrogate pair, which the server cannot read, is posted and refused; a whole one is not", async () => {
+  const { browser, channel } = await open();
+  for (const half of ["\ud83d", "a\ude42", "\udbff\udbff"]) {
+    const refused = assert.rejects(channel.send(half, OVER), new SendError("not Unicode text", 400));
+    await settle();
+    assert.deepEqual(browser.request.json, { data: half });
+    await browser.request.answer(400, { detail: "not Unicode text" });
+    await refused;
+  }
+  assert.deepEqual(browser.socket.sent, []);
+  const whole = channel.send("\ud83d\ude42", OVER);
+  await settle();
+  assert.deepEqual(browser.socket.sent, [{ type: "send", ref: 1, data: "🙂" }]);
+  browser.socket.say({ type: "sent", ref: 1, id: null });
+  await whole;
+});
+
 test("what is sent while away waits, and then goes over the new socket", async () => {
   const { browser, channel } = await open();
   browser.socket.end(1006);

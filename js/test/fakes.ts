@@ -57,6 +57,7 @@ export class ManualClock {
 
 /** The client's end of a socket; the methods from `open` on play the server. */
 export class FakeSocket {
+  onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
   readonly sent: unknown[] = [];
@@ -75,7 +76,13 @@ export class FakeSocket {
     this.closedWith = code;
   }
 
+  /** The handshake is done; the server has said nothing yet. */
+  upgrade(): void {
+    this.onopen?.();
+  }
+
   open(fields: object = {}): void {
+    this.upgrade();
     this.say({
       type: "open",
       client_id: "ann",
@@ -151,14 +158,14 @@ export class FakeRequest {
     await settle();
   }
 
-  /** Answer 200 with a body that comes in pieces; `headers` as the event stream has them. */
-  async startStream(): Promise<void> {
+  /** Answer 200 with a body that comes in pieces. */
+  async startStream(type = "text/event-stream"): Promise<void> {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.stream = controller;
       },
     });
-    this.resolve(new Response(body, { headers: { "content-type": "text/event-stream" } }));
+    this.resolve(new Response(body, { headers: { "content-type": type } }));
     await settle();
   }
 

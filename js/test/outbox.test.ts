@@ -86,6 +86,25 @@ test("no answer is an error that says so", async () => {
   assert.ok(browser.request.isAborted);
 });
 
+test("nor may the body of an answer, or a token, take for ever: the next goes on", async () => {
+  let isSlow = false;
+  let count = 0;
+  const token = () => (isSlow ? new Promise<string>(() => {}) : `t.${++count}`);
+  const { browser, outbox } = makeOutbox({ token });
+  const first = assert.rejects(outbox.send("a", {}), /no answer from the server: it took over 30 s/);
+  const second = assert.rejects(outbox.send("b", {}), /no answer from the server: it took over 30 s/);
+  await settle();
+  await browser.request.startStream("application/json");
+  await browser.clock.advance(30_000);
+  await first;
+  assert.ok(browser.requests[0]?.isAborted);
+  isSlow = true;
+  await browser.request.answer(401, { detail: "Token+timed+out." });
+  await browser.clock.advance(30_000);
+  await second;
+  assert.equal(browser.clock.timers.size, 0);
+});
+
 test("while the line is down sends wait, up to the limit, and go out in order", async () => {
   const { browser, line, outbox } = makeOutbox({ limit: 2 });
   line.open = false;

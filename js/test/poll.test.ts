@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pollTransport } from "../src/poll.js";
-import { FakeBrowser, settle } from "./fakes.js";
+import { FakeBrowser, type FakeRequest, settle } from "./fakes.js";
 import { connect, recordingSink, tokenWith, URL } from "./recorder.js";
 
 const item = (id: string, data = "x") => ({ id, data });
 
-async function poll(lastId: string | null = null) {
+async function poll(lastId: string | null = null, token = "h.p.s") {
   const browser = new FakeBrowser();
-  const { connection, heard } = connect(browser, { transports: ["poll"], lastId });
+  const { connection, heard } = connect(browser, { transports: ["poll"], lastId, token });
   await settle();
   return { browser, clock: browser.clock, connection, heard };
 }
@@ -155,6 +155,55 @@ test("a poll that fails later is a lost connection, which resumes", async () => 
   assert.deepEqual(heard().at(-1), "error 1006 TypeError: Failed to fetch");
   await clock.advance(500);
   assert.match(browser.request.url, /last_id=101-0$/);
+});
+
+const FROM_90 = tokenWith({ sub: "ann", pos: "90-0" });
+
+test("an answer that broke may have held messages: the next poll names where the first was to start", async () => {
+  const { browser, clock } = await poll(null, FROM_90);
+  await browser.request.startStream("application/json");
+  await browser.request.push('{"messages":[{"id":"91-0",');
+  await browser.request.breakStream();
+  await clock.advance(500);
+  assert.match(browser.request.url, /\/v1\/poll\?last_id=90-0$/);
+});
+
+test("so does one after a poll that waited at the server, and then was lost or given up", async () => {
+  for (const end of ["lost", "silent", "online"]) {
+    const { browser, clock } = await poll(null, FROM_90);
+    await clock.advance(1_000);
+    await browser.answerKnocks();
+    if (end === "lost") await browser.request.fail();
+    else if (end === "online") await browser.comeOnline();
+    await clock.advance(end === "silent" ? 50_500 : 500);
+    assert.match(browser.requests[1]?.url ?? "", /last_id=90-0$/, end);
+  }
+});
+
+test("a poll that was refused leaves the place to the server", async () => {
+  for (const refuse of [
+    (request: FakeRequest) => request.fail(),
+    (request: FakeRequest) => request.answer(503, { detail: "full" }),
+    (request: FakeRequest) => request.answer(200, "<html>", { "content-type": "text/html" }),
+  ]) {
+    const { browser, clock } = await poll(null, FROM_90);
+    await refuse(browser.request);
+    await clock.advance(4_000);
+    assert.match(browser.requests[1]?.url ?? "", /\/v1\/poll$/);
+  }
+});
+
+test("a renewal while the first poll waits goes on from the old token's place", async () => {
+  const browser = new FakeBrowser();
+  let count = 0;
+  const exp = browser.clock.now / 1000 + 20;
+  const token = () => tokenWith({ sub: "ann", exp, pos: `9${count++}-0` });
+  connect(browser, { transports: ["poll"], token });
+  await browser.clock.advance(1_000);
+  await browser.answerKnocks();
+  await browser.clock.advance(18_500);
+  assert.equal(count, 2);
+  assert.match(browser.request.url, /last_id=90-0$/);
 });
 
 test("a poll that is not answered is given up after two intervals", async () => {

@@ -237,6 +237,23 @@ test("however long the line is dead, there is one stream in the end", async () =
   assert.equal(waiting().length, 1);
 });
 
+test("one that waited for a leader whose session was lost unseen starts where its own token does", async () => {
+  for (const [isBegun, url] of [
+    [true, /last_id=95-0$/],
+    [false, /\/v1\/events$/],
+  ] as const) {
+    const { openTab } = makeTabs();
+    const leader = await openTab({ token: tokenWith({ sub: "ann", pos: "90-0" }) });
+    const other = await openTab({ token: tokenWith({ sub: "ann", pos: "95-0" }) });
+    if (isBegun) {
+      await leader.browser.request.startStream();
+      await leader.browser.request.breakStream();
+    } else await leader.browser.request.fail();
+    await settle();
+    assert.match(other.browser.request.url, url);
+  }
+});
+
 test("a leader that does not answer is not waited for", async () => {
   const { openTab, origin } = makeTabs();
   const name = 'headrace https://push.example ["ann",[]]'; // a tab that is frozen holds it

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as codes from "../src/codes.js";
 import { eventStreamTransport } from "../src/sse.js";
-import { FakeBrowser, settle } from "./fakes.js";
-import { connect, recordingSink, URL } from "./recorder.js";
+import { FakeBrowser, type FakeRequest, settle } from "./fakes.js";
+import { connect, recordingSink, tokenWith, URL } from "./recorder.js";
 
 const OPEN =
   'event: headrace\ndata: {"type":"open","client_id":"ann","id":"100-0","recovered":null,"ping_interval":25}\n\n';
@@ -68,13 +68,13 @@ test("an end without a goodbye, and a broken line", async () => {
   await ended.request.startStream();
   await ended.request.endStream();
   assert.deepEqual(ended.heard(), [
-    { code: codes.ABNORMAL, reason: "the event stream ended", reached: true },
+    { code: codes.ABNORMAL, reason: "the event stream ended", reached: true, begun: true },
   ]);
   const broken = await dial();
   await broken.request.startStream();
   await broken.request.breakStream();
   assert.deepEqual(broken.heard(), [
-    { code: codes.ABNORMAL, reason: "TypeError: network error", reached: false },
+    { code: codes.ABNORMAL, reason: "TypeError: network error", reached: false, begun: true },
   ]);
   const unreachable = await dial();
   await unreachable.request.fail();
@@ -91,7 +91,9 @@ test("answers that are no event stream", async () => {
   ]);
   const refused = await dial();
   await refused.request.answer(401, { detail: "Token+revoked.", code: 4003 });
-  assert.deepEqual(refused.heard(), [{ code: 4003, reason: "Token+revoked.", reached: true }]);
+  assert.deepEqual(refused.heard(), [
+    { code: 4003, reason: "Token+revoked.", reached: true, retryAfterMs: null },
+  ]);
 });
 
 test("close aborts the request, and nothing is heard any more", async () => {
@@ -143,6 +145,25 @@ test("over a connection: resume, planned goodbye, dead line, token faults", asyn
   await clock.advance(500);
   await browser.request.answer(401, { detail: "Token+timed+out.", code: 4002 });
   assert.deepEqual(heard(), ["fatal 4002 Token+timed+out.", "close 4002"]);
+});
+
+test("over a connection: the place is left to the server unless a session may have begun", async () => {
+  const token = tokenWith({ sub: "ann", pos: "90-0" });
+  const ways: [(request: FakeRequest) => Promise<void>, RegExp][] = [
+    [(request) => request.fail(), /\/v1\/events$/],
+    [(request) => request.answer(503, { detail: "full" }), /\/v1\/events$/],
+    [(request) => request.answer(200, "<html>", { "content-type": "text/html" }), /\/v1\/events$/],
+    [(request) => request.startStream().then(() => request.endStream()), /last_id=90-0$/],
+    [(request) => request.startStream().then(() => request.breakStream()), /last_id=90-0$/],
+  ];
+  for (const [end, url] of ways) {
+    const browser = new FakeBrowser();
+    connect(browser, { transports: ["sse"], token });
+    await settle();
+    await end(browser.request);
+    await browser.clock.advance(4_000);
+    assert.match(browser.requests[1]?.url ?? "", url);
+  }
 });
 
 test("over a connection: a renewal takes a new stream, which resumes", async () => {

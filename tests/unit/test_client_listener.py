@@ -35,6 +35,18 @@ def sends(*frames: dict[str, Any] | str, close: int = 1000) -> Script:
     return play
 
 
+def cut(stage: "Stage", *frames: dict[str, Any]) -> Script:
+    """One connection's part of the play: these frames, then the line is cut."""
+
+    async def play(websocket: web.WebSocketResponse) -> None:
+        for frame in frames:
+            await websocket.send_str(json.dumps(frame))
+        assert stage.transport is not None
+        stage.transport.abort()
+
+    return play
+
+
 def opened(at: str = "1-0", recovered: bool | None = None, **more: Any) -> dict[str, Any]:
     return {"type": "open", "id": at, "recovered": recovered, "ping_interval": 25, **more}
 
@@ -150,11 +162,13 @@ async def test_one_that_was_cut_before_it_opened_begins_where_the_first_should(
     stage: Stage, token: str, last_id: str | None
 ) -> None:
     stage.tokens = iter([token])
-    await stage.play(sends(close=1012), sends(opened("9-0")))
+    await stage.play(cut(stage), sends(opened("9-0")))
     assert [last_id for last_id, _ in stage.connects] == [None, last_id]
 
 
-@pytest.mark.parametrize("refusal", [web.Response(status=503), sends(close=4002)])
+@pytest.mark.parametrize(
+    "refusal", [web.Response(status=503), sends(close=4002), sends(close=1012)]
+)
 async def test_where_no_session_began_the_server_knows_where_to_begin(
     stage: Stage, refusal: Script | web.Response
 ) -> None:
@@ -175,12 +189,7 @@ async def test_a_new_order_begins_anew(stage: Stage) -> None:
 
 
 async def test_a_cut_line_comes_back(stage: Stage) -> None:
-    async def cut(websocket: web.WebSocketResponse) -> None:
-        await websocket.send_str(json.dumps(opened("5-0")))
-        assert stage.transport is not None
-        stage.transport.abort()
-
-    await stage.play(cut, sends(opened("5-0", recovered=True)))
+    await stage.play(cut(stage, opened("5-0")), sends(opened("5-0", recovered=True)))
     assert "connection lost" in stage.notices[0]
     assert [last_id for last_id, _ in stage.connects] == [None, "5-0"]
 

@@ -99,7 +99,7 @@ class Listener:
         self._websocket: WebSocket | None = None
         self._silence_s = CONNECT_TIMEOUT_S  # after which the line counts as dead
         self._position = START
-        self._origin: Position | None = None  # of a session that may have begun, without an `open`
+        self._origin: Position | None = None  # of a session that may have begun, unseen
         self._opened = False  # once: from then on an unreachable server is waited for
         self._ended = False
         self._failures = 0  # since the last open
@@ -168,16 +168,15 @@ class Listener:
                 raise
             self._delay_s = retry_after_s(error.headers, time.time())
             return Closed(codes.ABNORMAL, error.detail)
-        if self._origin is None:
-            self._origin = _origin_of(self._token)
         self._silence_s = CONNECT_TIMEOUT_S
         return None
 
     async def _come_back(self, closed: Closed) -> None:
         """Get ready for the next connection, or end."""
+        if self._websocket is not None and closed.code == codes.ABNORMAL and self._origin is None:
+            self._origin = _origin_of(self._token or "")
         await self._hang_up()
         if closed.code == codes.EXPIRED_TOKEN:
-            self._origin = None  # if it began none, the server still knows where to begin
             try:
                 token = await self._fetch_token()
             except OSError as error:
