@@ -139,7 +139,8 @@ class Session:
         Else a client for whom there was nothing for long would name an old id, and be told that it
         may have missed something where the history no longer knows of its keys.
         """
-        if not self.backlog:
+        # Asking `backlog` would cost more, and thousands may be lost at once.
+        if self._only is None and self._ring is None and self._replay is None:
             self.position = latest
 
     def push(self, message: Message) -> Pushed:

@@ -47,7 +47,10 @@ class Admission:
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run `work` now if this tick's budget lasts and nobody waits, else in its turn."""
-        if self._waiting or self._spent_s >= self._budget_s:
+        if self._waiting:  # and so the next tick is asked for already
+            self._waiting.append(work)
+            return
+        if self._spent_s >= self._budget_s:
             self.defer(work)
             return
         self._ask_for_tick()

@@ -7,6 +7,7 @@ goes over the wire beside messages.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace import codes, limits
@@ -84,7 +85,7 @@ class StreamProtocol(Connection):
         It closes once it has written what it holds, so the session must not wait for that.
         """
         self._set_closing_deadline()
-        self._lose()
+        self._lose(self._detach)
         return False
 
     def pause_writing(self) -> None:
@@ -102,9 +103,11 @@ class StreamProtocol(Connection):
             self._server.hub.resume(self._session)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection at once, and its session in turn."""
-        self._lose()
-        super().connection_lost(exc)
+        """Free the connection's place; all else has its turn, for thousands may be lost at once."""
+        if self._lose(self._forget):
+            self._server.connections.discard(self)
+        else:
+            super().connection_lost(exc)
 
     # --- deadlines -----------------------------------------------------------------------------
 
@@ -153,10 +156,17 @@ class StreamProtocol(Connection):
             self._server.hub.detach(self._session)
             self._session = None
 
-    def _lose(self) -> None:
-        """Stop delivering, and do the rest in turn: thousands may be lost in one tick."""
+    def _forget(self) -> None:
+        self._detach()
+        self._server.forget(self)
+
+    def _lose(self, rest: Callable[[], None]) -> bool:
+        """Stop delivering, and do the `rest` in turn; False where that was so already."""
         session = self._session
-        if session is not None and session.state is not State.CLOSED:
-            self._server.hub.lose(session)
-            self._server.departures.submit(self._detach)
-            self._server.hub.flush()  # behind us may be thousands; who waits for a message may not
+        if session is None or session.state is State.CLOSED:
+            return False
+        server = self._server
+        server.hub.lose(session)
+        server.departures.submit(rest)
+        server.hub.flush()  # behind us may be thousands; who waits for a message may not
+        return True

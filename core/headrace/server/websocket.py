@@ -2,10 +2,12 @@
 
 An idle one is this object, its session and its transport; everything else belongs to the process.
 
-    state      close()   peer's close   lost
-    OPEN       CLOSING   CLOSED         CLOSED
-    CLOSING    -         CLOSED         CLOSED     cut after CLOSE_TIMEOUT_S
-    CLOSED     -         -              -
+    state      close()   peer's close
+    OPEN       CLOSING   CLOSED
+    CLOSING    -         CLOSED         cut after CLOSE_TIMEOUT_S
+    CLOSED     -         -
+
+One that is lost stays in its state: the transport is closing, and takes no more.
 """
 
 import asyncio
@@ -149,11 +151,6 @@ class WebSocketProtocol(StreamProtocol):
             elif isinstance(event, Close):
                 self._receive_close(event)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._state = State.CLOSED
-        super().connection_lost(exc)
-
     def _heard_of(self) -> None:
         self._heard = True
 
@@ -229,7 +226,9 @@ class WebSocketProtocol(StreamProtocol):
 
     def _write_control(self, data: bytes) -> None:
         """Write an answer to what the peer sent."""
-        if self._state is State.OPEN and self._may_answer(len(data)):
+        if self._state is not State.OPEN or self._transport.is_closing():
+            return
+        if self._may_answer(len(data)):
             self._transport.write(data)
 
     def _may_answer(self, size_bytes: int) -> bool:
