@@ -210,8 +210,18 @@ class Hub:
 
     # --- sessions ------------------------------------------------------------------------------
 
-    def attach(self, claims: Claims, sink: Sink, last_id: Position | None = None) -> Session:
+    def attach(
+        self,
+        claims: Claims,
+        sink: Sink,
+        last_id: Position | None = None,
+        since: Position | None = None,
+    ) -> Session:
         """Open a session: subscribe it, and give it all that it missed.
+
+        It goes on after `last_id`. A client that has none begins where its last session left off,
+        or at its token's `pos`; and at `since` at the latest, where an earlier attempt of its own
+        may have begun, and been served, without its knowing.
 
         All in one tick, so nothing slips between what the history gives and what comes live. The
         first thing that the sink gets is the `open` notice, before this returns. RequestError (400)
@@ -220,7 +230,8 @@ class Hub:
         self._finish_lost(claims.sub)
         session = Session(claims, sink, self._bounds)
         keys = keys_of(claims.sub, self.roster.groups_of(claims))
-        start, recovered = self._starting_point(claims, last_id, keys)
+        start = last_id if last_id is not None else self.roster.starting_point(claims, since)
+        start, recovered = self._promise(start, keys, resumes=last_id is not None)
         session.start(start, self.history.since(keys, start))
         channel = self.roster.add(session)
         self.presence.came(claims.sub, self.clocks.unix())
@@ -297,16 +308,15 @@ class Hub:
         """All sessions, in the order in which they came."""
         return self.roster.sessions
 
-    def _starting_point(
-        self, claims: Claims, last_id: Position | None, keys: list[str]
+    def _promise(
+        self, start: Position | None, keys: list[str], *, resumes: bool
     ) -> tuple[Position, bool | None]:
-        """Return the id after which a new session begins, and the `recovered` to announce."""
+        """Return the id after which a session can begin, and the `recovered` to announce."""
         history = self.history
-        start = last_id if last_id is not None else self.roster.starting_point(claims)
         if start is None:
             return history.latest, None
         if history.covers(keys, start):
-            return start, None if last_id is None else True
+            return start, True if resumes else None
         if start > history.latest:  # from another order: its ids say nothing here
             return history.latest, False
         return history.floor_of(keys), False  # too old: from where on nothing is missing

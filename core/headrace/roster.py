@@ -62,20 +62,21 @@ class Roster:
         """Return the groups of a client whose token has these claims, each once."""
         return self.memberships.groups_of(claims.sub, claims.groups, claims.iat)
 
-    def starting_point(self, claims: Claims) -> Position | None:
+    def starting_point(self, claims: Claims, since: Position | None = None) -> Position | None:
         """Return the id after which a session begins that names none; None for live.
 
         It is where the client's last session left off, if it has none now; else the token's
-        `pos`, if no session has begun there yet. RequestError (400) for a `pos` that is no id.
+        `pos`, if no session has begun there yet; but no later than `since`. RequestError (400)
+        for a `pos` that is no id.
         """
         pos = START if claims.pos is None else parse_position(claims.pos)
         channel = self.channels.get(claims.sub)
-        if channel is not None:
-            return pos if pos > channel.newest_pos else None
         left = self._left.get(claims.sub)
-        if left is not None:
-            return left.position
-        return pos if pos > START else None
+        if channel is None and left is not None:
+            return left.position if since is None else min(left.position, since)
+        if since is not None:
+            return since
+        return pos if pos > (START if channel is None else channel.newest_pos) else None
 
     def add(self, session: Session) -> Channel:
         """Enter a session under its client and its groups; return the client's channel."""

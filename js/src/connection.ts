@@ -54,6 +54,8 @@ export class Connection {
   /** The last message; one that is not after it is a duplicate. */
   private _seen: string | null = null;
   private _position: string | null;
+  /** Where the first of the connections began of which it is not clear what came of them. */
+  private _since: string | null = null;
   private readonly _credentials: Credentials;
   private readonly _asks: Asks;
   private readonly _backoff: Backoff;
@@ -109,7 +111,7 @@ export class Connection {
 
   /** What to connect to, and from where on. */
   private get _destination(): Dial {
-    return { url: this._options.url, token: this._token, lastId: this._position };
+    return { url: this._options.url, token: this._token, lastId: this._position, since: this._since };
   }
 
   private _attempt(): void {
@@ -120,12 +122,11 @@ export class Connection {
     const mine = ++this._generation;
     this._arm(TOKEN_TIMEOUT_MS, () => {
       this._credentials.abandon();
-      this._lost(abnormal("token() took over 30 s", { reached: true }));
+      this._lost(abnormal("token() took over 30 s", true));
     });
     this._credentials.get().then(
       (token) => mine === this._generation && this._dial(token),
-      (error) =>
-        mine === this._generation && this._lost(abnormal(`token() failed: ${error}`, { reached: true })),
+      (error) => mine === this._generation && this._lost(abnormal(`token() failed: ${error}`, true)),
     );
   }
 
@@ -136,8 +137,7 @@ export class Connection {
       this._lost({ code: codes.INVALID_TOKEN, reason: "not a JWT", reached: true });
       return;
     }
-    // What came meanwhile may be held by a proxy.
-    this._arm(CONNECT_TIMEOUT_MS, () => this._lost(abnormal("no answer within 10 s", { begun: true })));
+    this._arm(CONNECT_TIMEOUT_MS, () => this._lost(abnormal("no answer within 10 s")));
     this._dialledAt = this._platform.now();
     const transport = this._ladder.current;
     try {
@@ -232,7 +232,7 @@ export class Connection {
     if (left > 0) this._arm(left, () => this._watch());
     else {
       const reason = `nothing heard for ${Math.round(this._silenceMs / 1000)} s`;
-      this._lost(abnormal(reason, { reached: true, begun: true }));
+      this._lost(abnormal(reason, true));
     }
   }
 
@@ -281,7 +281,7 @@ export class Connection {
     const failed = !wasOpen && !loss.reached;
     const dial = this._destination;
     if (failed) this._ladder.failed((signal) => knock(this._platform, dial, signal));
-    this._drop(loss.begun);
+    this._drop(loss.code === codes.ABNORMAL || loss.code === codes.NO_STATUS);
     const expired = loss.code === codes.EXPIRED_TOKEN && this._credentials.renewable;
     if (codes.FINAL.includes(loss.code) && !expired) {
       this._finish(loss);
@@ -329,10 +329,10 @@ export class Connection {
     this._ladder.end();
   }
 
-  /** Let go of the connection and the timers; `begun` is as in a loss. */
-  private _drop(begun?: boolean): void {
+  /** Let go of the connection and the timers; `unclear`: the server may have served more than came. */
+  private _drop(unclear = false): void {
     // The first `open`, or a first poll's answer, may have been lost on its way, and messages with it.
-    if (begun && this._position === null) this._position = originOf(this._token);
+    if (unclear) this._since ??= originOf(this._token);
     this._generation += 1;
     this._platform.clearTimeout(this._timer);
     this._platform.clearTimeout(this._renewTimer);

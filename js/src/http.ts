@@ -15,11 +15,6 @@ export function get(
   return fetch(address(dial, path), { headers, cache: "no-store", signal });
 }
 
-/** Whether an answer is of `type`; a captive portal's page is not. */
-export function isOf(type: string, { headers }: Response): boolean {
-  return !!headers.get("content-type")?.startsWith(type);
-}
-
 /** Run `work` until it ends, by itself or by the link that is returned; its end is the loss. */
 export function start(sink: Sink, work: (signal: AbortSignal) => Promise<Loss>): Link {
   const controller = new AbortController();

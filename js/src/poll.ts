@@ -2,12 +2,12 @@
 
 import { readClaims } from "./claims.js";
 import { PING_INTERVAL_MS, readFrame } from "./frames.js";
-import { get, isOf, start } from "./http.js";
+import { get, start } from "./http.js";
 import type { Platform } from "./platform.js";
 import { positionOrNull } from "./position.js";
 import { readLoss } from "./problem.js";
 import { knock } from "./reach.js";
-import { abnormal, type Dial, type Loss, type Sink, type Transport } from "./transport.js";
+import type { Dial, Loss, Sink, Transport } from "./transport.js";
 
 /**
  * The server answers at once only when it has something to say. A first poll that was neither
@@ -44,21 +44,15 @@ class Poll {
     const timer = platform.setTimeout(() => {
       if (!this._opened) knock(platform, dial, this._signal).then(open, () => {});
     }, OPEN_AFTER_MS);
-    const type = "application/json";
-    let answered = false;
     try {
       for (;;) {
         const askedAt = platform.now();
-        const response = await get(fetch, dial, "/v1/poll", type, this._signal);
+        const response = await get(fetch, dial, "/v1/poll", "application/json", this._signal);
         if (!response.ok) return await readLoss(response);
-        answered = isOf(type, response);
         const empty = this._take(Object(await response.json()));
         const early = askedAt + EMPTY_AFTER_MS - platform.now();
         if (empty && early > 0) await new Promise<void>((resolve) => platform.setTimeout(resolve, early));
       }
-    } catch (error) {
-      // An answer that broke may have held messages; so may one to a poll that waited at the server.
-      return abnormal(error, { begun: answered || this._opened });
     } finally {
       platform.clearTimeout(timer);
     }

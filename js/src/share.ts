@@ -11,6 +11,7 @@
  */
 
 import { type Claims, originOf, readClaims } from "./claims.js";
+import * as codes from "./codes.js";
 import type { Frame, Message, Opened } from "./frames.js";
 import type { Platform } from "./platform.js";
 import { comparePositions } from "./position.js";
@@ -138,7 +139,12 @@ class Share implements Link {
   }
 
   private _join(): void {
-    this._say({ kind: "join", from: this._me, after: this._dial.lastId, pos: this._newestPos });
+    this._say({
+      kind: "join",
+      from: this._me,
+      after: this._dial.lastId ?? this._dial.since,
+      pos: this._newestPos,
+    });
   }
 
   private _goAlone(): void {
@@ -235,7 +241,7 @@ class Share implements Link {
       case "lost":
         if (this._role === Role.Following) this._lose(note.loss, false);
         // What came in a session of the leader's that nobody saw open was meant for this tab too.
-        else if (note.loss.begun) this._dial.lastId ??= this._newestPos;
+        else if (note.loss.code === codes.ABNORMAL) this._dial.since ??= this._newestPos;
         break;
     }
   }

@@ -7,7 +7,7 @@
 
 import { EventStreamParser, type StreamEvent } from "./eventstream.js";
 import { type Frame, parseFrame, readFrame } from "./frames.js";
-import { get, isOf, start } from "./http.js";
+import { get, start } from "./http.js";
 import type { Platform } from "./platform.js";
 import { readLoss } from "./problem.js";
 import { sharedTransport } from "./share.js";
@@ -35,24 +35,22 @@ async function read(
   const type = "text/event-stream";
   const response = await get(fetch, dial, "/v1/events", type, signal);
   if (!response.ok) return readLoss(response);
-  if (!response.body || !isOf(type, response)) return abnormal("the answer is no event stream");
+  if (!response.body || !response.headers.get("content-type")?.startsWith(type)) {
+    return abnormal("the answer is no event stream");
+  }
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   const parser = new EventStreamParser();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return abnormal("the event stream ended", { reached: true, begun: true });
-      const frames = parser.feed(decoder.decode(value, { stream: true })).map(toFrame);
-      if (!frames.length) frames.push({ kind: "ping", id: null }); // a comment, or a part: it is alive
-      for (const frame of frames) {
-        if (signal.aborted) break;
-        if (frame.kind === "close") return { ...frame, reached: true };
-        sink.frame(frame);
-      }
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return abnormal("the event stream ended", true);
+    const frames = parser.feed(decoder.decode(value, { stream: true })).map(toFrame);
+    if (!frames.length) frames.push({ kind: "ping", id: null }); // a comment, or a part: it is alive
+    for (const frame of frames) {
+      if (signal.aborted) break;
+      if (frame.kind === "close") return { ...frame, reached: true };
+      sink.frame(frame);
     }
-  } catch (error) {
-    return abnormal(error, { begun: true });
   }
 }
 

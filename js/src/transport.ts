@@ -12,6 +12,8 @@ export interface Dial {
   token: string;
   /** Resume after this id. */
   lastId: string | null;
+  /** Without a last id: where an earlier try may have begun, and been served without our knowing. */
+  since: string | null;
 }
 
 /** Why a connection ended, or never came about. */
@@ -21,18 +23,13 @@ export interface Loss {
   reason: string;
   /** Whether a Headrace server answered, so that the transport is not to blame. */
   reached: boolean;
-  /**
-   * Whether the server may have begun a session, and written into it what never came. Where not, it
-   * knows best where this client's last session left off, and must not be told another place.
-   */
-  begun?: boolean;
   /** The server's own wish, from `Retry-After`. */
   retryAfterMs?: number | null;
 }
 
 /** A loss of which no close code tells. */
-export function abnormal(reason: unknown, more?: Partial<Loss>): Loss {
-  return { code: codes.ABNORMAL, reason: String(reason), reached: false, ...more };
+export function abnormal(reason: unknown, reached = false): Loss {
+  return { code: codes.ABNORMAL, reason: String(reason), reached };
 }
 
 /** Where a transport reports to; never called from inside `connect`. */
@@ -58,7 +55,7 @@ export interface Transport {
   connect(dial: Dial, sink: Sink): Link;
 }
 
-/** The address of `path` on the server, resuming after `lastId`. */
-export function address({ url, lastId }: Dial, path: string): string {
-  return url + path + (lastId === null ? "" : `?last_id=${lastId}`);
+/** The address of `path` on the server, with the place to begin at. */
+export function address({ url, lastId, since }: Dial, path: string): string {
+  return url + path + (lastId ? `?last_id=${lastId}` : since ? `?since=${since}` : "");
 }

@@ -19,15 +19,9 @@ export function webSocketTransport({ WebSocket }: Platform): Transport | null {
       socket.onmessage = ({ data }: MessageEvent<unknown>) => {
         sink.frame(typeof data === "string" ? parseFrame(data) : { kind: "malformed", why: "is binary" });
       };
-      let upgraded = false;
-      socket.onopen = () => {
-        upgraded = true;
-      };
-      socket.onclose = ({ code, reason: said }) => {
-        const reached = code !== codes.ABNORMAL && code !== codes.NO_STATUS;
-        const reason = said || codes.REASONS[code] || "connection lost";
-        // What the server wrote came before its own close: if there was no `open`, there was no session.
-        sink.lost({ code, reason, reached, begun: upgraded && !reached });
+      socket.onclose = ({ code, reason }) => {
+        const ownClose = code !== codes.ABNORMAL && code !== codes.NO_STATUS;
+        sink.lost({ code, reason: reason || codes.REASONS[code] || "connection lost", reached: ownClose });
       };
       return {
         close() {

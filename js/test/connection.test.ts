@@ -158,27 +158,29 @@ test("a loss is told once, even if nothing comes before the next connection", as
 /** Where the server has no memory of the client, it starts here. */
 const FROM_90 = tokenWith({ sub: "ann", pos: "90-0" });
 
-test("if a session may have begun, but was lost before it was open, the second names where it was to start", async () => {
-  const { browser, clock, heard } = connect({ token: FROM_90 });
+test("a connection that was lost before it was open may have been served: the next says since when", async () => {
+  const { browser, clock, connection, heard } = connect({ token: FROM_90 });
   await settle();
   assert.equal(browser.socket.url, "wss://push.example/v1/connect");
-  browser.socket.upgrade();
   browser.socket.end(codes.ABNORMAL);
   await clock.advance(500);
-  assert.equal(browser.socket.url, "wss://push.example/v1/connect?last_id=90-0");
-  browser.socket.open({ recovered: true, id: "90-0" });
+  assert.equal(browser.socket.url, "wss://push.example/v1/connect?since=90-0");
+  assert.equal(connection.lastId, null);
+  browser.socket.open({ recovered: null, id: "90-0" });
   browser.socket.message("91-0");
   assert.deepEqual(
     heard().map(([name]) => name),
     ["error", "open", "message"],
   );
+  browser.socket.end(codes.ABNORMAL);
+  await clock.advance(500);
+  assert.equal(browser.socket.url, "wss://push.example/v1/connect?last_id=91-0");
 });
 
 test("a refusal leaves the place to the server, which may know where an earlier page left off", async () => {
-  for (const code of [codes.ABNORMAL, codes.RESTART, codes.TOO_MANY_CONNECTIONS, codes.EXPIRED_TOKEN]) {
+  for (const code of [codes.RESTART, codes.TOO_MANY_CONNECTIONS, codes.EXPIRED_TOKEN]) {
     const { browser, clock, connection } = connect({ token: async () => FROM_90 });
     await settle();
-    if (code !== codes.ABNORMAL) browser.socket.upgrade();
     browser.socket.end(code);
     await clock.advance(4_000);
     assert.equal(browser.sockets[1]?.url, "wss://push.example/v1/connect", `${code}`);
@@ -191,17 +193,15 @@ test("the place is that of the token that was dialled with, not of one that came
   const token = () => tokenWith({ sub: "ann", pos: `9${count++}-0` });
   const { browser, clock } = connect({ token });
   await settle();
-  browser.socket.upgrade();
   browser.socket.end(codes.EXPIRED_TOKEN);
   await clock.advance(0);
-  browser.socket.upgrade();
   browser.socket.end(codes.ABNORMAL);
   await clock.advance(2_000);
-  assert.match(browser.socket.url, /last_id=91-0$/);
+  assert.match(browser.socket.url, /since=91-0$/);
   browser.socket.end(codes.EXPIRED_TOKEN);
   await clock.advance(4_000);
   assert.equal(count, 3);
-  assert.match(browser.socket.url, /last_id=91-0$/);
+  assert.match(browser.socket.url, /since=91-0$/);
 });
 
 test("where nothing came in time, a session may have begun", async () => {
@@ -213,7 +213,7 @@ test("where nothing came in time, a session may have begun", async () => {
       browser.socket.end(codes.INVALID_TOKEN); // the call
       await clock.advance(500);
     } else await browser.comeOnline();
-    assert.match(browser.socket.url, /\/v1\/connect\?last_id=90-0$/);
+    assert.match(browser.socket.url, /\/v1\/connect\?since=90-0$/);
   }
 });
 

@@ -57,7 +57,6 @@ export class ManualClock {
 
 /** The client's end of a socket; the methods from `open` on play the server. */
 export class FakeSocket {
-  onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
   readonly sent: unknown[] = [];
@@ -76,13 +75,7 @@ export class FakeSocket {
     this.closedWith = code;
   }
 
-  /** The handshake is done; the server has said nothing yet. */
-  upgrade(): void {
-    this.onopen?.();
-  }
-
   open(fields: object = {}): void {
-    this.upgrade();
     this.say({
       type: "open",
       client_id: "ann",

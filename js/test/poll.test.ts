@@ -97,7 +97,7 @@ test("the token's own claims stand in for what the answer does not say", async (
   assert.ok(transport);
   const { sink, heard } = recordingSink();
   const token = tokenWith({ sub: "ann", exp: 1_800_000_000 });
-  const link = transport.connect({ url: URL, token, lastId: null }, sink);
+  const link = transport.connect({ url: URL, token, lastId: null, since: null }, sink);
   await browser.clock.advance(1_000);
   await browser.answerKnocks();
   assert.deepEqual(heard(), [
@@ -165,7 +165,7 @@ test("an answer that broke may have held messages: the next poll names where the
   await browser.request.push('{"messages":[{"id":"91-0",');
   await browser.request.breakStream();
   await clock.advance(500);
-  assert.match(browser.request.url, /\/v1\/poll\?last_id=90-0$/);
+  assert.match(browser.request.url, /\/v1\/poll\?since=90-0$/);
 });
 
 test("so does one after a poll that waited at the server, and then was lost or given up", async () => {
@@ -176,15 +176,14 @@ test("so does one after a poll that waited at the server, and then was lost or g
     if (end === "lost") await browser.request.fail();
     else if (end === "online") await browser.comeOnline();
     await clock.advance(end === "silent" ? 50_500 : 500);
-    assert.match(browser.requests[1]?.url ?? "", /last_id=90-0$/, end);
+    assert.match(browser.requests[1]?.url ?? "", /since=90-0$/, end);
   }
 });
 
 test("a poll that was refused leaves the place to the server", async () => {
   for (const refuse of [
-    (request: FakeRequest) => request.fail(),
     (request: FakeRequest) => request.answer(503, { detail: "full" }),
-    (request: FakeRequest) => request.answer(200, "<html>", { "content-type": "text/html" }),
+    (request: FakeRequest) => request.answer(429, { detail: "too much" }),
   ]) {
     const { browser, clock } = await poll(null, FROM_90);
     await refuse(browser.request);
@@ -203,7 +202,7 @@ test("a renewal while the first poll waits goes on from the old token's place", 
   await browser.answerKnocks();
   await browser.clock.advance(18_500);
   assert.equal(count, 2);
-  assert.match(browser.request.url, /last_id=90-0$/);
+  assert.match(browser.request.url, /since=90-0$/);
 });
 
 test("a poll that is not answered is given up after two intervals", async () => {

@@ -239,7 +239,7 @@ test("however long the line is dead, there is one stream in the end", async () =
 
 test("one that waited for a leader whose session was lost unseen starts where its own token does", async () => {
   for (const [isBegun, url] of [
-    [true, /last_id=95-0$/],
+    [true, /since=95-0$/],
     [false, /\/v1\/events$/],
   ] as const) {
     const { openTab } = makeTabs();
@@ -248,7 +248,7 @@ test("one that waited for a leader whose session was lost unseen starts where it
     if (isBegun) {
       await leader.browser.request.startStream();
       await leader.browser.request.breakStream();
-    } else await leader.browser.request.fail();
+    } else await leader.browser.request.answer(503, { detail: "full" });
     await settle();
     assert.match(other.browser.request.url, url);
   }

@@ -13,7 +13,7 @@ async function dial(lastId: string | null = null) {
   const transport = eventStreamTransport(browser.platform);
   assert.ok(transport);
   const { sink, heard } = recordingSink();
-  const link = transport.connect({ url: URL, token: "h.p.s", lastId }, sink);
+  const link = transport.connect({ url: URL, token: "h.p.s", lastId, since: null }, sink);
   assert.deepEqual(heard(), [], "nothing inside connect");
   await settle();
   return { browser, request: browser.request, link, heard };
@@ -68,13 +68,13 @@ test("an end without a goodbye, and a broken line", async () => {
   await ended.request.startStream();
   await ended.request.endStream();
   assert.deepEqual(ended.heard(), [
-    { code: codes.ABNORMAL, reason: "the event stream ended", reached: true, begun: true },
+    { code: codes.ABNORMAL, reason: "the event stream ended", reached: true },
   ]);
   const broken = await dial();
   await broken.request.startStream();
   await broken.request.breakStream();
   assert.deepEqual(broken.heard(), [
-    { code: codes.ABNORMAL, reason: "TypeError: network error", reached: false, begun: true },
+    { code: codes.ABNORMAL, reason: "TypeError: network error", reached: false },
   ]);
   const unreachable = await dial();
   await unreachable.request.fail();
@@ -147,18 +147,18 @@ test("over a connection: resume, planned goodbye, dead line, token faults", asyn
   assert.deepEqual(heard(), ["fatal 4002 Token+timed+out.", "close 4002"]);
 });
 
-test("over a connection: the place is left to the server unless a session may have begun", async () => {
+test("over a connection: the place is left to the server unless one may have been served", async () => {
   const token = tokenWith({ sub: "ann", pos: "90-0" });
   const ways: [(request: FakeRequest) => Promise<void>, RegExp][] = [
-    [(request) => request.fail(), /\/v1\/events$/],
     [(request) => request.answer(503, { detail: "full" }), /\/v1\/events$/],
-    [(request) => request.answer(200, "<html>", { "content-type": "text/html" }), /\/v1\/events$/],
-    [(request) => request.startStream().then(() => request.endStream()), /last_id=90-0$/],
-    [(request) => request.startStream().then(() => request.breakStream()), /last_id=90-0$/],
+    [(request) => request.answer(401, { detail: "Token+timed+out.", code: 4002 }), /\/v1\/events$/],
+    [(request) => request.fail(), /since=90-0$/],
+    [(request) => request.startStream().then(() => request.endStream()), /since=90-0$/],
+    [(request) => request.startStream().then(() => request.breakStream()), /since=90-0$/],
   ];
   for (const [end, url] of ways) {
     const browser = new FakeBrowser();
-    connect(browser, { transports: ["sse"], token });
+    connect(browser, { transports: ["sse"], token: async () => token });
     await settle();
     await end(browser.request);
     await browser.clock.advance(4_000);

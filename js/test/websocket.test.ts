@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Loss } from "../src/transport.js";
 import { webSocketTransport } from "../src/websocket.js";
 import { FakeBrowser } from "./fakes.js";
 import { recordingSink } from "./recorder.js";
@@ -10,13 +9,13 @@ function dial(url = "https://push.example/hub", lastId: string | null = null) {
   const transport = webSocketTransport(browser.platform);
   assert.ok(transport);
   const { sink, heard } = recordingSink();
-  const link = transport.connect({ url, token: "h.p.s", lastId }, sink);
+  const link = transport.connect({ url, token: "h.p.s", lastId, since: "9-0" }, sink);
   return { socket: browser.socket, link, heard };
 }
 
 test("the scheme follows the server's, and the path is kept", () => {
-  assert.equal(dial().socket.url, "wss://push.example/hub/v1/connect");
-  assert.equal(dial("http://127.0.0.1:8080").socket.url, "ws://127.0.0.1:8080/v1/connect");
+  assert.equal(dial().socket.url, "wss://push.example/hub/v1/connect?since=9-0");
+  assert.equal(dial("http://127.0.0.1:8080").socket.url, "ws://127.0.0.1:8080/v1/connect?since=9-0");
   assert.equal(dial("http://h", "1-0").socket.url, "ws://h/v1/connect?last_id=1-0");
 });
 
@@ -36,28 +35,14 @@ test("frames of every kind, and binary ones", () => {
 
 test("a close frame shows that the server was reached", () => {
   for (const [code, reason, loss] of [
-    [4008, "", { code: 4008, reason: "too slow: reconnect and resume", reached: true, begun: false }],
-    [4001, "said", { code: 4001, reason: "said", reached: true, begun: false }],
-    [1006, "", { code: 1006, reason: "connection lost", reached: false, begun: false }],
-    [1005, "", { code: 1005, reason: "connection lost", reached: false, begun: false }],
+    [4008, "", { code: 4008, reason: "too slow: reconnect and resume", reached: true }],
+    [4001, "said", { code: 4001, reason: "said", reached: true }],
+    [1006, "", { code: 1006, reason: "connection lost", reached: false }],
+    [1005, "", { code: 1005, reason: "connection lost", reached: false }],
   ] as const) {
     const { socket, heard } = dial();
     socket.end(code, reason);
     assert.deepEqual(heard(), [loss]);
-  }
-});
-
-test("a session may have begun where the handshake was done and no close frame came", () => {
-  for (const [code, begun] of [
-    [1006, true],
-    [1005, true],
-    [1012, false],
-    [4002, false],
-  ] as const) {
-    const { socket, heard } = dial();
-    socket.upgrade();
-    socket.end(code);
-    assert.equal((heard()[0] as Loss).begun, begun, `${code}`);
   }
 });
 

@@ -82,10 +82,11 @@ async def test_the_longest_client_id_is_taken(site: Site) -> None:
 
 
 @pytest.mark.parametrize("last_id", ["x", "1", "1-", "-1-0", "1-0-0", "%D9%A1-0", f"{2**64}-0"])
-async def test_400_for_a_last_id_that_is_none(site: Site, last_id: str) -> None:
-    with pytest.raises(InvalidStatus) as caught:
-        await site.connect(mint(), f"?last_id={last_id}")
-    assert caught.value.response.status_code == 400
+async def test_400_for_an_id_that_is_none(site: Site, last_id: str) -> None:
+    for query in (f"?last_id={last_id}", f"?since={last_id}"):
+        with pytest.raises(InvalidStatus) as caught:
+            await site.connect(mint(), query)
+        assert caught.value.response.status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Every frame of `headrace.v1` has exactly the contract's fields; a bare client gets data alone."""
 
+import asyncio
 import json
 import time
 
+import jwt
 import msgspec
+import pytest
 from tests.server.conftest import Serve
 from tests.server.kit import Site, mint, opened, recv
-from tests.server.wire import handshake, masked, wire
+from tests.server.wire import handshake, masked, request, wire
 
 OPEN_FIELDS = ["type", "client_id", "id", "recovered", "expires_at", "ping_interval"]
 
@@ -58,6 +61,39 @@ async def test_resume_gives_what_was_missed_and_says_that_it_is_all(site: Site) 
         assert (await opened(client))["recovered"] is True
         await site.send("the next")
         assert (await recv(client))["data"] == "the next"
+
+
+@pytest.mark.parametrize("path", ["/v1/connect", "/v1/events", "/v1/poll"])
+async def test_a_client_whose_first_session_was_lost_unseen_begins_where_that_did(
+    site: Site, path: str
+) -> None:
+    async with site.connect(mint()) as earlier_page:
+        await opened(earlier_page)
+    while site.server.hub.sessions:  # noqa: ASYNC110 - nobody is told
+        await asyncio.sleep(0)
+    await site.send("between the pages")
+    token = await site.channel()
+    pos = jwt.decode(token, options={"verify_signature": False})["pos"]
+    to_the_page = await site.send("to the page")
+
+    async def first_words() -> bytes:
+        target = f"?since={pos}"
+        async with wire(site.port) as client, asyncio.timeout(5):
+            if path == "/v1/connect":
+                await client.write(handshake(token, query=target))
+            else:
+                await client.write(request("GET", f"{path}{target}&token={token}"))
+            words = b""
+            while to_the_page["id"].encode() not in words:
+                words += await client.read_some()
+        while site.server.hub.sessions:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0)
+        return words
+
+    # An attempt that was refused had the server forget nothing.
+    assert b"between the pages" in await first_words()
+    # But now all of it may have been lost on its way.
+    assert b"between the pages" not in await first_words()
 
 
 async def test_resume_from_before_the_history_says_that_something_may_be_lost(

@@ -61,6 +61,7 @@ class Stage:
     def __init__(self) -> None:
         self.scripts: list[Script | web.Response] = []
         self.connects: list[tuple[str | None, str]] = []  # last_id, token
+        self.since: list[str | None] = []
         self.messages: list[Message] = []
         self.incidents: list[Incident] = []
         self.transport: asyncio.Transport | None = None
@@ -74,6 +75,7 @@ class Stage:
         protocol, token = request.headers["Sec-WebSocket-Protocol"].split(", ")
         assert protocol == "headrace.v1"
         self.connects.append((request.query.get("last_id"), token))
+        self.since.append(request.query.get("since"))
         script = self.scripts.pop(0)
         if isinstance(script, web.Response):
             return script
@@ -149,7 +151,7 @@ async def test_it_resumes_where_it_opened(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "last_id"),
+    ("token", "since"),
     [
         (jwt.encode({"sub": "alice", "pos": "7-1"}, "x" * 32), "7-1"),
         (jwt.encode({"sub": "alice"}, "x" * 32), None),
@@ -159,11 +161,12 @@ async def test_it_resumes_where_it_opened(stage: Stage) -> None:
     ],
 )
 async def test_one_that_was_cut_before_it_opened_begins_where_the_first_should(
-    stage: Stage, token: str, last_id: str | None
+    stage: Stage, token: str, since: str | None
 ) -> None:
     stage.tokens = iter([token])
-    await stage.play(cut(stage), sends(opened("9-0")))
-    assert [last_id for last_id, _ in stage.connects] == [None, last_id]
+    await stage.play(cut(stage), sends(opened("9-0"), close=1012), sends(opened("9-0")))
+    assert [last_id for last_id, _ in stage.connects] == [None, None, "9-0"]
+    assert stage.since == [None, since, None]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +179,7 @@ async def test_where_no_session_began_the_server_knows_where_to_begin(
     stage.tokens = iter([claims, jwt.encode({"pos": "6-0"}, "x" * 32)])
     await stage.play(refusal, sends(opened("4-0")))
     assert [last_id for last_id, _ in stage.connects] == [None, None]
+    assert stage.since == [None, None]
 
 
 async def test_a_new_order_begins_anew(stage: Stage) -> None:
@@ -333,12 +337,12 @@ async def test_a_server_without_the_subprotocol(stage: Stage) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ConnectionError, match="broke the protocol"):
-            await open_websocket(f"http://127.0.0.1:{port}", "token", Position(1, 2))
+            await open_websocket(f"http://127.0.0.1:{port}", "token", last_id=Position(1, 2))
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:
     with pytest.raises(OSError, match="Connect call failed"):
-        await open_websocket(f"http://127.0.0.1:{unused_tcp_port}", "token", None)
+        await open_websocket(f"http://127.0.0.1:{unused_tcp_port}", "token")
 
 
 async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,5 +359,5 @@ async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError, match="no answer within"):
-            await open_websocket(f"http://127.0.0.1:{port}", "token", None)
+            await open_websocket(f"http://127.0.0.1:{port}", "token")
         await closed.wait()

@@ -123,6 +123,18 @@ def test_a_client_that_comes_back_goes_on_where_its_last_session_left_off() -> N
     assert list(roster.left()) == []
 
 
+def test_since_is_where_a_session_begins_at_the_latest() -> None:
+    roster = Roster()
+    assert roster.starting_point(claims(), P2) == P2
+    assert roster.starting_point(claims(pos=P3), P2) == P2
+    session = enter(roster, "a", pos=P2)
+    assert roster.starting_point(claims(pos=P2), P2) == P2  # though it was used
+    session.position = P2
+    roster.remove(session, NOW + 60)
+    assert roster.starting_point(claims(), P1) == P1
+    assert roster.starting_point(claims(), P3) == P2
+
+
 def test_a_pos_that_is_no_id_is_the_caller_s_fault() -> None:
     bad = Claims("a", UNIX_S, pos="yesterday")
     with pytest.raises(RequestError) as caught:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 
 from headrace.api.node import Node
 from headrace.errors import InvalidTokenError, RequestError
+from headrace.position import Position, parse_position
 from headrace.protocol.http import Request
 from headrace.tokens import Claims
 
@@ -47,6 +48,12 @@ def query_value(request: Request, name: str) -> str | None:
         return None
     values = parse_qs(request.query, keep_blank_values=True).get(name)
     return values[0] if values else None
+
+
+def place_in_query(request: Request, name: str) -> Position | None:
+    """Return the id in a query parameter, None for none; RequestError (400) for what is no id."""
+    text = query_value(request, name)
+    return parse_position(text) if text else None
 
 
 def check_api_key(request: Request, api_key: str | None) -> None:

@@ -77,9 +77,18 @@ class Doc(NamedTuple):
     example: Any = None
 
 
-LAST_ID = Parameter(
-    "last_id",
-    "The id of the last message received: what came after it is given again. Empty is as none.",
-    LastId,
+PLACES = (
+    Parameter(
+        "last_id",
+        "The id of the last message received: what came after it is given again. Empty is as none.",
+        LastId,
+    ),
+    Parameter(
+        "since",
+        "For a client that has no last id, after an attempt that may have been served without its"
+        " knowing: the `pos` of that attempt's token. What came after it is given again, and more"
+        " if the client's session before had left off earlier. Empty is as none.",
+        LastId,
+    ),
 )
-"""How a client resumes."""
+"""From where on a client wants messages."""

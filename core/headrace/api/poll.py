@@ -11,12 +11,11 @@ import msgspec
 
 from headrace import codes, limits
 from headrace.api.answers import JSON, Answer
-from headrace.api.auth import claims_of, query_value
-from headrace.api.describe import LAST_ID, Data, Doc, GroupName, MessageId, Reply
+from headrace.api.auth import claims_of, place_in_query
+from headrace.api.describe import PLACES, Data, Doc, GroupName, MessageId, Reply
 from headrace.api.routing import Access, Call, Route
 from headrace.errors import ExpiredTokenError, RequestError, RevokedTokenError, TokenError
 from headrace.message import Encodable, Form, Notice
-from headrace.position import parse_position
 from headrace.session import Session
 
 _FAULTS: dict[int, type[TokenError]] = {
@@ -90,9 +89,9 @@ async def poll(call: Call) -> Answer:
     claims = claims_of(call.node, call.request)
     if call.request.method == "HEAD":  # it may wait for nothing, and be given nothing
         return Answer(200, JSON)
-    last_id = query_value(call.request, "last_id")
+    last_id = place_in_query(call.request, "last_id")
     sink = PollSink()
-    session = hub.attach(claims, sink, parse_position(last_id) if last_id else None)
+    session = hub.attach(claims, sink, last_id, place_in_query(call.request, "since"))
     sink.session = session
     start = session.position
     try:
@@ -127,7 +126,7 @@ def _fault(code: int) -> TokenError | RequestError:
 
 _DOC = Doc(
     (Reply(200, "The messages, of which there may be none.", PollAnswer),),
-    (LAST_ID,),
+    PLACES,
     summary="A long poll: wait for messages, and ask again with the last id.",
     text=f"""
         Answers at once if there is something after `last_id`, else as soon as something comes, or

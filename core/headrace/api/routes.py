@@ -19,7 +19,7 @@ from headrace.api import (
     send,
     status,
 )
-from headrace.api.describe import LAST_ID, Doc, LastId, MessageId, Parameter, Reply
+from headrace.api.describe import PLACES, Doc, LastId, MessageId, Parameter, Reply
 from headrace.api.node import Node
 from headrace.api.routing import Access, Route
 
@@ -34,7 +34,7 @@ _CONNECT = Doc(
             media=None,
         ),
     ),
-    (LAST_ID,),
+    PLACES,
     errors=(426,),
     name="connect",
     summary="A WebSocket (RFC 6455) that listens to the client's channel.",
@@ -79,7 +79,7 @@ _EVENTS = Doc(
         ),
     ),
     (
-        LAST_ID,
+        *PLACES,
         Parameter(
             "Last-Event-ID", "As `last_id`, from a browser; it goes before.", LastId, "header"
         ),

@@ -99,7 +99,7 @@ class Listener:
         self._websocket: WebSocket | None = None
         self._silence_s = CONNECT_TIMEOUT_S  # after which the line counts as dead
         self._position = START
-        self._origin: Position | None = None  # of a session that may have begun, unseen
+        self._since: Position | None = None  # where a session began that was lost unseen, maybe
         self._opened = False  # once: from then on an unreachable server is waited for
         self._ended = False
         self._failures = 0  # since the last open
@@ -156,10 +156,13 @@ class Listener:
         """Connect; return why that failed, where it may do later."""
         if self._token is None:
             self._token = await self._fetch_token()
-        last_id = self._position if self._opened else self._origin
+        last_id = self._position if self._opened else None
         try:
-            self._websocket = await open_websocket(self._url, self._token, last_id, self._tls)
+            self._websocket = await open_websocket(
+                self._url, self._token, last_id=last_id, since=self._since, tls=self._tls
+            )
         except OSError as error:
+            self._note_unclear()
             if not self._opened:
                 raise
             return _lost(error)
@@ -173,8 +176,8 @@ class Listener:
 
     async def _come_back(self, closed: Closed) -> None:
         """Get ready for the next connection, or end."""
-        if self._websocket is not None and closed.code == codes.ABNORMAL and self._origin is None:
-            self._origin = _origin_of(self._token or "")
+        if self._websocket is not None and closed.code == codes.ABNORMAL:
+            self._note_unclear()
         await self._hang_up()
         if closed.code == codes.EXPIRED_TOKEN:
             try:
@@ -203,6 +206,11 @@ class Listener:
         reason = closed.reason or f"close code {closed.code}"
         self._tell(IncidentKind.LOST, f"connection lost ({reason}); coming back in {wait_s:.1f} s")
         await self._sleep(wait_s)
+
+    def _note_unclear(self) -> None:
+        """Remember where a session was to begin that may have been served without our knowing."""
+        if self._since is None and self._token is not None:
+            self._since = _origin_of(self._token)
 
     def _take(self, text: str) -> Message | Closed | None:
         """Return the message that a frame is, None where it is about the connection."""

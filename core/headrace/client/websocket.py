@@ -116,11 +116,17 @@ class WebSocket:
 
 
 async def open_websocket(
-    url: str, token: str, last_id: Position | None, tls: ssl.SSLContext | None = None
+    url: str,
+    token: str,
+    *,
+    last_id: Position | None = None,
+    since: Position | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> WebSocket:
     """Connect to the server at the base URL `url`, resuming after `last_id`.
 
-    With `https://`, `tls` says whom to trust where that is not the system's choice. Raises OSError
+    Without one, `since` is where an earlier attempt was to begin that may have been served. With
+    `https://`, `tls` says whom to trust where that is not the system's choice. Raises OSError
     where there is no connection within 10 s, RequestError where the server refuses it, and
     InvalidTokenError for a token that no header can carry.
     """
@@ -131,6 +137,8 @@ async def open_websocket(
     target = parts.path.rstrip("/") + "/v1/connect"
     if last_id is not None:
         target += f"?last_id={last_id}"
+    elif since is not None:
+        target += f"?since={since}"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(

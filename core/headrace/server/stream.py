@@ -42,7 +42,7 @@ class StreamProtocol(Connection):
         self._last_write = self._beat_at = server.clocks.monotonic()
         self._paused_at: float | None = None
 
-    def open(self, claims: Claims, last_id: Position | None) -> None:
+    def open(self, claims: Claims, last_id: Position | None, since: Position | None = None) -> None:
         """Attach to the hub; the first thing written is the `open` notice."""
         self._transport.set_write_buffer_limits(limits.WRITE_HIGH_WATER_BYTES)
         now = self._server.clocks.monotonic()
@@ -50,7 +50,7 @@ class StreamProtocol(Connection):
         # The head that was written before may have filled the transport; it paused who was there.
         if self._transport.get_write_buffer_size() > limits.WRITE_HIGH_WATER_BYTES:
             self._paused_at = now
-        self._session = session = self._server.hub.attach(claims, self, last_id)
+        self._session = session = self._server.hub.attach(claims, self, last_id, since)
         if self._paused_at is not None:  # by then, or by the notice: there was no session to tell
             session.pause()
         self._set_deadline(now)

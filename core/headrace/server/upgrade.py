@@ -4,10 +4,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from headrace.api.answers import Answer
-from headrace.api.auth import PROTOCOL, claims_of, query_value
+from headrace.api.auth import PROTOCOL, claims_of, place_in_query
 from headrace.errors import TokenError
 from headrace.message import Form
-from headrace.position import Position, parse_position
+from headrace.position import parse_position
 from headrace.protocol.handshake import read_handshake
 from headrace.protocol.http import HttpConnection, Request
 from headrace.server.events import HEADERS, EventStreamProtocol, retry_line
@@ -29,7 +29,7 @@ def open_websocket(
     """
     handshake = read_handshake(request)
     subprotocol = PROTOCOL if PROTOCOL in handshake.subprotocols else None
-    last_id = _last_id(query_value(request, "last_id"))
+    last_id, since = place_in_query(request, "last_id"), place_in_query(request, "since")
     claims = fault = None
     try:
         claims = claims_of(server.node, request)
@@ -41,7 +41,7 @@ def open_websocket(
     socket = WebSocketProtocol(server, transport, Form.V1 if subprotocol else Form.BARE)
     _hand_over(server, transport, socket)
     if claims is not None:
-        socket.open(claims, last_id)
+        socket.open(claims, last_id, since)
         if http.trailing_data:
             socket.data_received(http.trailing_data)
     elif fault is not None:
@@ -56,8 +56,10 @@ def open_event_stream(
     TokenError or RequestError where there is nothing to stream.
     """
     claims = claims_of(server.node, request)
-    asked = _last_id(query_value(request, "last_id"))
-    last_id = _last_id(request.header("last-event-id")) or asked
+    last_id, since = place_in_query(request, "last_id"), place_in_query(request, "since")
+    again = request.header("last-event-id")
+    if again:
+        last_id = parse_position(again)
     headers = server.dispatcher.with_cors(request, Answer(200, HEADERS)).headers
     head = http.start_response(200, (server.date, *headers), until_close=True)
     if request.method == "HEAD":
@@ -67,11 +69,7 @@ def open_event_stream(
     transport.write(head + retry_line())
     stream = EventStreamProtocol(server, transport)
     _hand_over(server, transport, stream)
-    stream.open(claims, last_id)
-
-
-def _last_id(text: str | None) -> Position | None:
-    return parse_position(text) if text else None
+    stream.open(claims, last_id, since)
 
 
 def _hand_over(server: "Server", transport: asyncio.Transport, stream: StreamProtocol) -> None:
