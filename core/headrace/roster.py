@@ -17,22 +17,31 @@ from headrace.session import Session
 from headrace.tokens import Claims
 
 
+class Origin(NamedTuple):
+    """The newest `pos` of the tokens that a client has begun a session with, and where it did."""
+
+    pos: Position
+    start: Position
+
+
 class Channel:
     """The sessions of one client that are open now, the oldest first."""
 
-    __slots__ = ("newest_pos", "sessions")
+    __slots__ = ("origin", "sessions")
 
-    def __init__(self, newest_pos: Position) -> None:
+    def __init__(self, origin: Origin) -> None:
         self.sessions: list[Session] = []
-        self.newest_pos = newest_pos  # of the tokens that have opened a session so far
+        self.origin = origin
 
 
-class _Left(NamedTuple):
+class Left(NamedTuple):
     """What is remembered for a while of a client that has no session any more."""
 
     position: Position
-    newest_pos: Position
-    forget_at: float  # monotonic seconds
+    """Where its last session left off."""
+    origin: Origin
+    forget_at: float
+    """Monotonic seconds."""
 
 
 class Roster:
@@ -43,7 +52,7 @@ class Roster:
         self.channels: dict[str, Channel] = {}
         self.groups: dict[str, dict[Session, None]] = {}
         self.memberships = Memberships()
-        self._left: OrderedDict[str, _Left] = OrderedDict()  # in the order in which they left
+        self._left: OrderedDict[str, Left] = OrderedDict()  # in the order in which they left
 
     def audience(self, entry: Entry) -> tuple[Collection[Session], tuple[str, ...]]:
         """Return the sessions that `entry` is for, each once, and its keys in the history."""
@@ -66,17 +75,22 @@ class Roster:
         """Return the id after which a session begins that names none; None for live.
 
         It is where the client's last session left off, if it has none now; else the token's
-        `pos`, if no session has begun there yet; but no later than `since`. RequestError (400)
-        for a `pos` that is no id.
+        `pos`, if no session has begun there yet. With `since`, which is the `pos` of an attempt
+        that may have been served, it is where that began; if none did, it is no later than `since`.
+        RequestError (400) for a `pos` that is no id.
         """
         pos = START if claims.pos is None else parse_position(claims.pos)
         channel = self.channels.get(claims.sub)
-        left = self._left.get(claims.sub)
-        if channel is None and left is not None:
+        left = self._left.get(claims.sub) if channel is None else None
+        known = channel or left
+        origin = known.origin if known is not None else _NOWHERE
+        if since is not None and since == origin.pos:
+            return origin.start
+        if left is not None:
             return left.position if since is None else min(left.position, since)
         if since is not None:
             return since
-        return pos if pos > (START if channel is None else channel.newest_pos) else None
+        return pos if pos > origin.pos else None
 
     def add(self, session: Session) -> Channel:
         """Enter a session under its client and its groups; return the client's channel."""
@@ -84,9 +98,11 @@ class Roster:
         channel = self.channels.get(claims.sub)
         if channel is None:
             left = self._left.pop(claims.sub, None)
-            channel = self.channels[claims.sub] = Channel(left.newest_pos if left else START)
+            channel = self.channels[claims.sub] = Channel(left.origin if left else _NOWHERE)
         if claims.pos is not None:
-            channel.newest_pos = max(channel.newest_pos, parse_position(claims.pos))
+            origin = Origin(parse_position(claims.pos), session.position)
+            if origin.pos > channel.origin.pos:
+                channel.origin = origin
         channel.sessions.append(session)
         self.sessions[session] = None
         self.regroup(session)
@@ -105,19 +121,16 @@ class Roster:
         if channel.sessions:
             return True
         del self.channels[client_id]
-        self.remember(client_id, session.position, channel.newest_pos, forget_at)
+        self.remember(client_id, Left(session.position, channel.origin, forget_at))
         return False
 
-    def left(self) -> Iterator[tuple[str, Position, Position]]:
-        """Return who has left lately, where it left off, and its tokens' newest `pos`."""
-        for client_id, left in self._left.items():
-            yield client_id, left.position, left.newest_pos
+    def left(self) -> Iterator[tuple[str, Left]]:
+        """Return who has left lately, and where."""
+        return iter(self._left.items())
 
-    def remember(
-        self, client_id: str, position: Position, newest_pos: Position, forget_at: float
-    ) -> None:
-        """Remember until `forget_at` (monotonic) where a client's last session left off."""
-        self._left[client_id] = _Left(position, newest_pos, forget_at)
+    def remember(self, client_id: str, left: Left) -> None:
+        """Remember a client that has left."""
+        self._left[client_id] = left
 
     def regroup(self, session: Session) -> None:
         """Bring a session into the groups it belongs to now, and out of all others."""
@@ -145,6 +158,9 @@ class Roster:
         for group in groups:
             self.groups.setdefault(group, {})[session] = None
         session.groups = groups
+
+
+_NOWHERE = Origin(START, START)
 
 
 def keys_of(client_id: str, groups: Iterable[str]) -> list[str]:

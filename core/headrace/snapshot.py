@@ -12,6 +12,7 @@ from headrace.hub import Hub, Receipt
 from headrace.membership import Memberships
 from headrace.message import Message
 from headrace.position import parse_position
+from headrace.roster import Left, Origin
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -33,11 +34,12 @@ class Word(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LeftOff(msgspec.Struct, frozen=True, array_like=True):
-    """Where a client's last session left off, and the newest `pos` it has started from."""
+    """Where a client's last session left off, and the newest of its tokens had begun."""
 
     client_id: str
     position: str
-    newest_pos: str
+    pos: str
+    start: str
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True):
@@ -78,8 +80,8 @@ def take(hub: Hub, sends: Iterable[tuple[str, float, Receipt]] = ()) -> Snapshot
         revocations=hub.revocations.moments(),
         present=hub.presence.clients(),
         left=[
-            LeftOff(client_id, str(position), str(newest_pos))
-            for client_id, position, newest_pos in hub.roster.left()
+            LeftOff(client_id, str(left.position), str(left.origin.pos), str(left.origin.start))
+            for client_id, left in hub.roster.left()
         ],
         sends=[
             Answered(key, left_s, str(receipt.id), receipt.sessions)
@@ -95,8 +97,8 @@ def check_ids(snapshot: Snapshot) -> None:
     for entry in snapshot.entries:
         parse_position(entry.id)
     for left in snapshot.left:
-        parse_position(left.position)
-        parse_position(left.newest_pos)
+        for text in (left.position, left.pos, left.start):
+            parse_position(text)
     for sent in snapshot.sends:
         parse_position(sent.id)
 
@@ -121,8 +123,8 @@ def restore(hub: Hub, snapshot: Snapshot, *, return_s: float) -> None:
     hub.presence.expect(snapshot.present, now + return_s)
     forget_at = now + hub.settings.history_max_age_s
     for left in snapshot.left:
-        position, newest_pos = parse_position(left.position), parse_position(left.newest_pos)
-        hub.roster.remember(left.client_id, position, newest_pos, forget_at)
+        origin = Origin(parse_position(left.pos), parse_position(left.start))
+        hub.roster.remember(left.client_id, Left(parse_position(left.position), origin, forget_at))
 
 
 def _restore_words(memberships: Memberships, words: list[Word]) -> None:

@@ -126,8 +126,8 @@ export class Outbox {
         try {
           item.resolve(await this._post(item.body));
         } catch (error) {
-          if (!online && !this._ended && (error as SendError).status === 0) {
-            this._waiting.unshift(item); // it never left
+          if (!online && !this._ended && error instanceof Unsent) {
+            this._waiting.unshift(item);
             break;
           }
           item.reject(error as Error);
@@ -150,7 +150,7 @@ export class Outbox {
     const request = (token: string) => {
       const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
       return fetch(`${this._url}/v1/messages`, { method: "POST", headers, body, signal }).catch((error) => {
-        throw noAnswer(error);
+        throw new Unsent(error);
       });
     };
     let timer: unknown;
@@ -175,8 +175,12 @@ export class Outbox {
     const token = await this._credentials.get();
     const response = await request(token);
     if (response.ok) {
-      const text = await response.text();
-      return text ? (JSON.parse(text) as SendAnswer) : {};
+      return response
+        .text()
+        .then((text) => (text ? JSON.parse(text) : {}))
+        .catch((error) => {
+          throw noAnswer(error);
+        });
     }
     const { code, detail, retryAfterMs } = await readProblem(response);
     if (isLast || code !== codes.EXPIRED_TOKEN) throw new SendError(detail, response.status, retryAfterMs);
@@ -188,6 +192,13 @@ export class Outbox {
 /** Nobody knows whether the message arrived. */
 export function noAnswer(why: unknown = "it took over 30 s"): SendError {
   return new SendError(`no answer from the server: ${why}`);
+}
+
+/** No request was made, as far as the browser can tell. */
+class Unsent extends SendError {
+  constructor(why: unknown) {
+    super(noAnswer(why).message);
+  }
 }
 
 function closed(): SendError {

@@ -11,7 +11,6 @@
  */
 
 import { type Claims, originOf, readClaims } from "./claims.js";
-import * as codes from "./codes.js";
 import type { Frame, Message, Opened } from "./frames.js";
 import type { Platform } from "./platform.js";
 import { comparePositions } from "./position.js";
@@ -36,7 +35,7 @@ enum Role {
 type Note =
   /** May I follow from here? `pos` is where a first connection starts, from the token. */
   | { kind: "join"; from: string; after: string | null; pos: string | null }
-  /** Wait until I am connected. */
+  /** Wait until I am connected, whoever `to` is. */
   | { kind: "patience"; to: string }
   /** You may: this came since. */
   | { kind: "welcome"; to: string; opened: Opened; missed: Message[] }
@@ -71,6 +70,8 @@ class Share implements Link {
   private _release: (() => void) | null = null;
   private _timer: unknown;
   private _opened: Opened | null = null;
+  /** Whether a leader may have been served, unseen, what was meant for this tab too. */
+  private _mayBeServed = false;
   /** All messages after the id `_floor`; a leader's. With no floor they say nothing to others. */
   private _recent: Message[] = [];
   private _recentCharacters = 0;
@@ -149,6 +150,7 @@ class Share implements Link {
 
   private _goAlone(): void {
     this._leave(Role.Alone);
+    this._begin();
     this._inner = this._transport.connect(this._dial, this._sink);
   }
 
@@ -159,7 +161,14 @@ class Share implements Link {
     }
     this._role = Role.Leading;
     this._platform.clearTimeout(this._timer);
+    this._begin();
+    this._say({ kind: "patience", to: "" }); // to all: it may be lost before it is open
     this._connect();
+  }
+
+  /** Be connected to the server itself from now on. */
+  private _begin(): void {
+    if (this._mayBeServed) this._dial.since ??= this._newestPos;
   }
 
   private _connect(): void {
@@ -222,6 +231,7 @@ class Share implements Link {
         else this._say({ kind: "patience", to: note.from });
         break;
       case "patience": // its `open` will be heard; and if it fails, the lock is free
+        this._mayBeServed = true;
         if (this._role === Role.Joining && note.to === this._me) this._platform.clearTimeout(this._timer);
         break;
       case "welcome":
@@ -240,8 +250,6 @@ class Share implements Link {
         break;
       case "lost":
         if (this._role === Role.Following) this._lose(note.loss, false);
-        // What came in a session of the leader's that nobody saw open was meant for this tab too.
-        else if (note.loss.code === codes.ABNORMAL) this._dial.since ??= this._newestPos;
         break;
     }
   }

@@ -237,3 +237,23 @@ test("a browser without fetch() is told about", async () => {
   browser.platform.fetch = undefined;
   await assert.rejects(outbox.send("a", {}), /no fetch/);
 });
+
+test("an answer that breaks, or has no meaning, leaves open whether the message arrived", async () => {
+  const { browser, outbox } = makeOutbox();
+  browser.online = false; // which may be wrong: but what was answered is not sent again
+  for (const end of ["breaks", "odd"]) {
+    const sent = assert.rejects(outbox.send("a", {}), (error) => {
+      assert.ok(error instanceof SendError);
+      assert.match(error.message, /^no answer from the server: (TypeError|SyntaxError)/);
+      return error.status === 0;
+    });
+    await settle();
+    if (end === "odd") await browser.request.answer(200, "<html>");
+    else {
+      await browser.request.startStream("application/json");
+      await browser.request.breakStream();
+    }
+    await sent;
+  }
+  assert.equal(browser.requests.length, 2);
+});

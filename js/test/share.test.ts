@@ -237,20 +237,18 @@ test("however long the line is dead, there is one stream in the end", async () =
   assert.equal(waiting().length, 1);
 });
 
-test("one that waited for a leader whose session was lost unseen starts where its own token does", async () => {
-  for (const [isBegun, url] of [
-    [true, /since=95-0$/],
-    [false, /\/v1\/events$/],
-  ] as const) {
+test("one that waited for a leader that was never open, but may have been served, says since when", async () => {
+  for (const end of ["breaks", "closes", "wakes", "hears nothing"]) {
     const { openTab } = makeTabs();
     const leader = await openTab({ token: tokenWith({ sub: "ann", pos: "90-0" }) });
     const other = await openTab({ token: tokenWith({ sub: "ann", pos: "95-0" }) });
-    if (isBegun) {
-      await leader.browser.request.startStream();
-      await leader.browser.request.breakStream();
-    } else await leader.browser.request.answer(503, { detail: "full" });
+    await leader.browser.request.startStream();
+    if (end === "breaks") await leader.browser.request.breakStream();
+    else if (end === "closes") leader.connection.close();
+    else if (end === "wakes") await leader.browser.comeOnline();
+    else await leader.clock.advance(10_000);
     await settle();
-    assert.match(other.browser.request.url, url);
+    assert.match(other.browser.request.url, /\/v1\/events\?since=95-0$/, end);
   }
 });
 

@@ -47,13 +47,10 @@ class Client:
         """Connect, listen, come back; until it has the last message."""
         journal = self.journal
         while True:
-            # Without an id only the very first time: an `open` may have been lost on its way,
-            # and with it what followed.
-            last_id = journal.last_id if self._connections or journal.opened else None
             self._connections += 1
             journal.counts["connections"] += 1
             try:
-                await self._listen(last_id)
+                await self._listen()
                 journal.note("the connection ended")
             except Finished:
                 return
@@ -67,9 +64,16 @@ class Client:
         """End the connection in the regular way, if there is one."""
         raise NotImplementedError
 
-    async def _listen(self, last_id: str | None) -> None:
+    async def _listen(self) -> None:
         """Connect once, and take what comes until the connection ends."""
         raise NotImplementedError
+
+    @property
+    def _query(self) -> str:
+        """The place to begin at; an `open` may have been lost on its way, and what followed it."""
+        if self.journal.opened:
+            return f"?last_id={self.journal.last_id}"
+        return f"?since={self.journal.last_id}" if self._connections > 1 else ""
 
     def _take(self, id_field: object, data: object, group: object) -> None:
         """Take a message of any transport; Finished with the last one."""

@@ -21,22 +21,20 @@ class PollClient(Client):
         if self._connection is not None:
             self._connection.end()
 
-    async def _listen(self, last_id: str | None) -> None:
+    async def _listen(self) -> None:
         async with connected(self._port) as connection:
             self._connection = connection
             try:
                 while True:
-                    await self._ask(connection, last_id)
-                    last_id = self.journal.last_id
+                    await self._ask(connection)
             except TimeoutError:
                 self.journal.counts["dead lines"] += 1
                 raise
             finally:
                 self._connection = None
 
-    async def _ask(self, connection: Connection, last_id: str | None) -> None:
-        query = "" if last_id is None else f"?last_id={last_id}"
-        connection.get(f"/v1/poll{query}", f"Authorization: Bearer {self._token}")
+    async def _ask(self, connection: Connection) -> None:
+        connection.get(f"/v1/poll{self._query}", f"Authorization: Bearer {self._token}")
         async with asyncio.timeout(PATIENCE_S):
             status, headers = await connection.head()
             body = await connection.body(headers)

@@ -17,13 +17,12 @@ class EventStreamClient(Client):
         if self._connection is not None:
             self._connection.end()
 
-    async def _listen(self, last_id: str | None) -> None:
-        target, headers = "/v1/events", [f"Authorization: Bearer {self._token}"]
-        if last_id is not None:
-            if self._random.random() < 0.5:
-                target += f"?last_id={last_id}"
-            else:
-                headers.append(f"Last-Event-ID: {last_id}")
+    async def _listen(self) -> None:
+        resumed = self.journal.opened
+        target, headers = f"/v1/events{self._query}", [f"Authorization: Bearer {self._token}"]
+        if resumed and self._random.random() < 0.5:
+            target = "/v1/events"
+            headers.append(f"Last-Event-ID: {self.journal.last_id}")
         async with connected(self._port) as connection:
             self._connection = connection
             try:
@@ -33,7 +32,7 @@ class EventStreamClient(Client):
                 check_status(status)
                 if answer.get("content-type") != "text/event-stream":
                     raise ValueError(f"an event stream with the headers {answer}")
-                await self._receive(connection.reader, resumed=last_id is not None)
+                await self._receive(connection.reader, resumed=resumed)
             except TimeoutError:
                 self.journal.counts["dead lines"] += 1
                 raise

@@ -22,10 +22,10 @@ class WebSocketClient(Client):
         if self._connection is not None:
             await self._connection.close()
 
-    async def _listen(self, last_id: str | None) -> None:
-        query = "" if last_id is None else f"?last_id={last_id}"
+    async def _listen(self) -> None:
+        resumed = self.journal.opened
         connecting = connect(
-            f"ws://127.0.0.1:{self._port}/v1/connect{query}",
+            f"ws://127.0.0.1:{self._port}/v1/connect{self._query}",
             subprotocols=[Subprotocol(_V1), Subprotocol(f"headrace.token.{self._token}")],
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
@@ -39,7 +39,7 @@ class WebSocketClient(Client):
         except WebSocketException as error:
             raise LineError(f"no WebSocket: {error}") from None
         try:
-            await self._receive(connection, resumed=last_id is not None)
+            await self._receive(connection, resumed=resumed)
         except TimeoutError:
             self.journal.counts["dead lines"] += 1
             raise

@@ -171,4 +171,4 @@ async def test_one_that_is_lost_needs_no_goodbye(site: Site, turns: Turns, path:
         assert answer.status == 200
     assert [session.client_id for session in site.server.hub.sessions] == ["left"]
     await site.server.stop()
-    assert [client_id for client_id, _, _ in site.server.hub.roster.left()] == ["revoked", "left"]
+    assert [client_id for client_id, _ in site.server.hub.roster.left()] == ["revoked", "left"]

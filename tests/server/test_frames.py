@@ -90,10 +90,8 @@ async def test_a_client_whose_first_session_was_lost_unseen_begins_where_that_di
             await asyncio.sleep(0)
         return words
 
-    # An attempt that was refused had the server forget nothing.
-    assert b"between the pages" in await first_words()
-    # But now all of it may have been lost on its way.
-    assert b"between the pages" not in await first_words()
+    for _ in range(3):  # the first attempt of these may have been refused, the others may break
+        assert b"between the pages" in await first_words()
 
 
 async def test_resume_from_before_the_history_says_that_something_may_be_lost(

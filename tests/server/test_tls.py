@@ -164,6 +164,18 @@ async def test_a_tls_client_that_does_not_read_is_closed_and_cut(
     assert not caplog.records
 
 
+async def test_at_the_end_a_tls_client_that_does_not_answer_is_cut(
+    site: Site, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site.connect(mint(), ssl=files.context, close_timeout=0.1) as client:
+        await opened(client)
+        client.transport.pause_reading()
+        monkeypatch.setattr(limits, "CLOSE_TIMEOUT_S", 0.2)
+        await site.http.close()
+        await site.server.stop()
+        assert not site.server.connections
+
+
 @pytest.mark.parametrize("broken", ["no file", "no PEM", "another key", "no key"])
 async def test_files_that_cannot_be_used(files: Files, tmp_path: Path, broken: str) -> None:
     certificate, key = files.certificate, files.key

@@ -232,7 +232,11 @@ async def test_over_the_websocket(application: Application, site: ServerProcess)
         for fields in unfit:
             answer = await say(alice, ref=5, **fields)
             assert (answer["type"], answer["ref"], answer["code"]) == ("error", 5, 400)
-        for unreadable in ('{"type":"send","data":"x","ref":[6]}', '{"type":"send","ref":6', "x"):
+        nested = "[" * 5000 + "]" * 5000
+        for unreadable in (
+            *('{"type":"send","data":"x","ref":[6]}', '{"type":"send","ref":6', "x", nested),
+            *(f'{{"type":"bogus","x":{nested[deep:-deep]}}}' for deep in (3500, 2000, 1)),
+        ):
             await alice.send(unreadable)
             answer = await recv(alice)
             assert (answer["type"], answer["code"], "ref" in answer) == ("error", 400, False)

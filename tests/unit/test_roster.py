@@ -15,7 +15,7 @@ from headrace.session import Session
 from headrace.tokens import Claims
 
 NOW = 1000.0
-P1, P2, P3 = Position(1, 0), Position(2, 0), Position(3, 0)
+P1, P2, P3, P4 = (Position(number, 0) for number in (1, 2, 3, 4))
 
 
 def claims(
@@ -117,22 +117,38 @@ def test_a_client_that_comes_back_goes_on_where_its_last_session_left_off() -> N
     assert not roster.remove(last, NOW + 60)
     for pos in (None, P1, P3):
         assert roster.starting_point(claims(pos=pos)) == P2
-    assert list(roster.left()) == [("a", P2, P1)]
+    ((client_id, left),) = roster.left()
+    assert (client_id, left.position, left.origin.pos) == ("a", P2, P1)
     enter(roster, "a")
     assert roster.starting_point(claims(pos=P1)) is None  # used by an earlier session
     assert list(roster.left()) == []
 
 
-def test_since_is_where_a_session_begins_at_the_latest() -> None:
+def test_where_nothing_began_since_is_the_latest_place_to_begin() -> None:
     roster = Roster()
     assert roster.starting_point(claims(), P2) == P2
     assert roster.starting_point(claims(pos=P3), P2) == P2
-    session = enter(roster, "a", pos=P2)
-    assert roster.starting_point(claims(pos=P2), P2) == P2  # though it was used
+    session = enter(roster, "a")
+    assert roster.starting_point(claims(), P2) == P2
     session.position = P2
     roster.remove(session, NOW + 60)
     assert roster.starting_point(claims(), P1) == P1
     assert roster.starting_point(claims(), P3) == P2
+
+
+def test_what_began_unseen_begins_there_again() -> None:
+    roster = Roster()
+    page = enter(roster, "a", pos=P1)
+    page.position = P1
+    roster.remove(page, NOW + 60)
+    for _ in range(2):  # however often
+        unseen = session_of("a", pos=P3)
+        unseen.start(P1, [])
+        roster.add(unseen)
+        assert roster.starting_point(claims(pos=P3), P3) == P1  # before it is known to be lost
+        unseen.position = P4
+        roster.remove(unseen, NOW + 60)
+        assert roster.starting_point(claims(pos=P3), P3) == P1
 
 
 def test_a_pos_that_is_no_id_is_the_caller_s_fault() -> None:
@@ -147,9 +163,9 @@ def test_who_left_long_ago_is_forgotten() -> None:
     for number, client_id in enumerate("abc"):
         roster.remove(enter(roster, client_id), NOW + number)
     roster.expire(NOW - 1)
-    assert [client_id for client_id, _, _ in roster.left()] == ["a", "b", "c"]
+    assert [client_id for client_id, _ in roster.left()] == ["a", "b", "c"]
     roster.expire(NOW + 1)
-    assert [client_id for client_id, _, _ in roster.left()] == ["c"]
+    assert [client_id for client_id, _ in roster.left()] == ["c"]
     assert roster.starting_point(claims("a", pos=P1)) == P1
 
 

@@ -40,12 +40,17 @@ async def end_connections(server: "Server") -> None:
     """Wait until all connections have ended, idle ones at once and busy ones a while."""
     for connection in list(server.connections):
         connection.shut_down()
+    await _all_gone(server)
+    for connection in [*server.connections, *server.turned_away]:
+        connection.abort()
+    await asyncio.sleep(0)  # the aborted ones are told in the next tick, or a few later over TLS
+    await _all_gone(server)
+
+
+async def _all_gone(server: "Server") -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
             await server.all_gone()
-    for connection in [*server.connections, *server.turned_away]:
-        connection.abort()
-    await asyncio.sleep(0)  # the aborted ones are told in the next tick
 
 
 def _send_away(server: "Server", session: Session, spread_s: float) -> None:

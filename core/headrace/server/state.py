@@ -26,7 +26,7 @@ from headrace.snapshot import Snapshot, check_ids
 
 _log = logging.getLogger("headrace")
 
-_MAGIC = b"headrace state 2\n"
+_MAGIC = b"headrace state 3\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _POLL_S = 0.05
 

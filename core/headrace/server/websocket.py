@@ -69,7 +69,7 @@ _decode_ref = msgspec.json.Decoder(_Numbered).decode
 def _ref_of(data: str) -> int | str | None:
     try:
         return _decode_ref(data).ref
-    except msgspec.DecodeError:  # it is no JSON, or has no `ref` that could be
+    except (msgspec.DecodeError, RecursionError):  # it cannot be read, or has no `ref`
         return None
 
 
@@ -114,7 +114,11 @@ class WebSocketProtocol(StreamProtocol):
     def _read_on(self, data: bytes, start: int) -> None:
         end = start + limits.FRAMES_PER_TURN_BYTES
         if not self._transport.is_closing():  # since the turn before
-            self._read(data[start:end])
+            try:
+                self._read(data[start:end])
+            except BaseException:  # as the loop does in `data_received`; else it would read no more
+                self._transport.abort()
+                raise
         if self._transport.is_closing():
             return
         if end < len(data):
