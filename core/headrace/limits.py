@@ -129,8 +129,11 @@ ADMISSION_SHARE = 0.25
 DEADLINES_BUDGET_S = 0.0005
 """As much goes to the deadlines that are due at once: pings of clients that came together."""
 
-DEPARTURES_EVERY_S = 0.02
-"""How often as much as `ADMISSION_BUDGET_S` goes to the sessions whose connections were lost."""
+DEPARTURES_EVERY_S = 0.1
+"""How often sessions whose connections were lost are taken out: not while thousands are lost."""
+
+DEPARTURES_BUDGET_S = 0.002
+"""So much of a loop's tick goes to that."""
 
 UNSENT_MAX_BYTES = 64 * 1024
 """TCP_NOTSENT_LOWAT: beyond it the kernel takes nothing more for a slow client."""

@@ -1,5 +1,6 @@
 """headrace.server.admission: turns of a few milliseconds, by a manual clock."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +11,15 @@ from headrace.server.admission import Admission
 class Loop:
     """A loop whose ticks are made by hand, and whose clock moves only by work."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once_s: float = math.inf) -> None:
         self.now_s = 100.0
         self.scheduled: list[Callable[[], None]] = []
         self.admission = Admission(
-            self.scheduled.append, lambda: self.now_s, budget_s=0.004, share=0.25
+            self.scheduled.append,
+            lambda: self.now_s,
+            budget_s=0.004,
+            share=0.25,
+            at_once_s=at_once_s,
         )
         self.done: list[str] = []
 
@@ -53,6 +58,18 @@ def test_what_is_over_the_budget_waits_for_the_next_ticks_in_its_order() -> None
     assert loop.tick() == [*"efgh"]
     assert loop.tick() == [*"ij"]
     assert len(loop.admission) == 0
+
+
+def test_little_may_be_done_at_once_though_the_budget_of_a_turn_is_larger() -> None:
+    loop = Loop(at_once_s=0.0)
+    for name in "abcdefg":
+        loop.submit(name)
+    assert loop.done == ["a"]
+    assert loop.tick() == [*"bcde"]
+    assert loop.tick() == [*"fg"]
+    loop.tick()
+    loop.submit("h")
+    assert loop.done[-1] == "h"
 
 
 def test_a_piece_that_costs_more_than_the_budget_is_the_only_one_of_its_tick() -> None:

@@ -11,6 +11,7 @@ How much of a tick: `budget_s`, or `share` of the time that the loop was busy wi
 so that a storm is over in bounded time on a loop that has a lot to deliver.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -26,9 +27,13 @@ class Admission:
         monotonic: Callable[[], float],
         budget_s: float = limits.ADMISSION_BUDGET_S,
         share: float = limits.ADMISSION_SHARE,
+        at_once_s: float = math.inf,
         deliver: Callable[[], None] = lambda: None,
     ) -> None:
-        """`schedule(callback)` has `callback` called in the loop's next tick.
+        """`schedule(callback)` has `callback` called in the loop's next tick, or in a later one.
+
+        What is submitted when `at_once_s` of the budget are spent waits for that; with 0, the first
+        piece alone is run at once.
 
         `deliver` is called before those who wait have their turn.
         """
@@ -36,6 +41,7 @@ class Admission:
         self._monotonic = monotonic
         self._least_s = self._budget_s = budget_s
         self._share = share
+        self._at_once_s = at_once_s
         self._deliver = deliver
         self._asked_at = 0.0  # for a next tick: from then on the loop does not sleep
         self._spent_s = 0.0
@@ -50,7 +56,8 @@ class Admission:
         if self._waiting:  # and so the next tick is asked for already
             self._waiting.append(work)
             return
-        if self._spent_s >= self._budget_s:
+        is_late = self._scheduled and self._spent_s > self._at_once_s
+        if is_late or self._spent_s >= self._budget_s:
             self.defer(work)
             return
         self._ask_for_tick()

@@ -89,7 +89,9 @@ class Server:
         self.departures = Admission(
             partial(self.loop.call_later, limits.DEPARTURES_EVERY_S),
             self.clocks.monotonic,
+            limits.DEPARTURES_BUDGET_S,
             share=0.0,
+            at_once_s=0.0,
         )
         self.connections: set[Connection] = set()
         self.turned_away: set[Connection] = set()  # those that have still to read why
