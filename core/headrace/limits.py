@@ -135,6 +135,9 @@ DEPARTURES_EVERY_S = 0.1
 DEPARTURES_BUDGET_S = 0.002
 """So much of a loop's tick goes to that."""
 
+STORM_MIN_COUNT = 64
+"""Lost sessions that wait for it make a storm: a request's messages do not wait for others."""
+
 UNSENT_MAX_BYTES = 64 * 1024
 """TCP_NOTSENT_LOWAT: beyond it the kernel takes nothing more for a slow client."""
 

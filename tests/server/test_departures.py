@@ -158,6 +158,23 @@ async def test_what_waited_to_be_read_of_a_lost_one_moves_nothing(
         assert '"missed"' in str(await again.recv())
 
 
+async def test_in_a_storm_a_message_does_not_wait_for_the_end_of_the_tick(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_of_ticks: Turns = []
+    monkeypatch.setattr(site.server.hub, "_schedule", ends_of_ticks.append)
+    async with wire(site.port) as client:
+        await client.upgrade(mint())
+        await client.json()
+        assert (await site.send("waits"))["sessions"] == 1
+        assert len(ends_of_ticks) == 1
+        for _ in range(limits.STORM_MIN_COUNT):
+            site.server.departures.defer(lambda: None)
+        assert (await site.send("does not"))["sessions"] == 1
+        async with asyncio.timeout(5):
+            assert [(await client.json())["data"] for _ in range(2)] == ["waits", "does not"]
+
+
 @pytest.mark.parametrize("path", ["/v1/connect", "/v1/events"])
 async def test_one_that_is_lost_needs_no_goodbye(site: Site, turns: Turns, path: str) -> None:
     async with wire(site.port) as revoked, wire(site.port) as left:

@@ -73,6 +73,8 @@ class HttpProtocol(Connection):
         if was_idle:  # a slow sender of a head has so long, however many pieces it comes in
             self._set_timeout(limits.HEADER_TIMEOUT_S)
         self._advance()
+        if len(self._server.departures) >= limits.STORM_MIN_COUNT:  # the tick's end may be far
+            self._server.hub.flush()
 
     def eof_received(self) -> bool:
         """Note the end of the peer's side; what it asked before is still answered."""
