@@ -257,6 +257,7 @@ test("whiteboard: a stroke grows on the other screen, stays, and is there for th
     const cid = await open(ada.url(), DESKTOP);
     await strokes(cid, "2 strokes");
     await people(ada, 3);
+    await people(cid, 3); // before that it knows of no hand that could be shown
     await ada.mouse.move(...at([0.7, 0.3]));
     await cid.locator(".cursor span:visible").waitFor();
     await pictures(cid, "whiteboard-desktop");
