@@ -230,10 +230,10 @@ class Hub:
         self._finish_lost(claims.sub)
         session = Session(claims, sink, self._bounds)
         keys = keys_of(claims.sub, self.roster.groups_of(claims))
-        start = last_id if last_id is not None else self.roster.starting_point(claims, since)
-        start, recovered = self._promise(start, keys, resumes=last_id is not None)
+        asked = last_id if last_id is not None else self.roster.starting_point(claims, since)
+        start, recovered = self._promise(asked, keys, resumes=last_id is not None)
         session.start(start, self.history.since(keys, start))
-        channel = self.roster.add(session)
+        channel = self.roster.add(session, start if asked is None else asked)
         self.presence.came(claims.sub, self.clocks.unix())
         self._announce(session, recovered)
         if session.state is State.QUEUED:

@@ -18,7 +18,10 @@ from headrace.tokens import Claims
 
 
 class Origin(NamedTuple):
-    """The newest `pos` of the tokens that a client has begun a session with, and where it did."""
+    """The newest `pos` of the tokens that a client has begun a session with, and where it asked to.
+
+    That may be before what the history still had: whoever begins there again is told so again.
+    """
 
     pos: Position
     start: Position
@@ -84,23 +87,26 @@ class Roster:
         left = self._left.get(claims.sub) if channel is None else None
         known = channel or left
         origin = known.origin if known is not None else _NOWHERE
-        if since is not None and since == origin.pos:
-            return origin.start
+        if since is not None and since <= origin.pos:  # a later attempt may have had a newer token
+            return origin.start if since == origin.pos else min(origin.start, since)
         if left is not None:
             return left.position if since is None else min(left.position, since)
         if since is not None:
             return since
         return pos if pos > origin.pos else None
 
-    def add(self, session: Session) -> Channel:
-        """Enter a session under its client and its groups; return the client's channel."""
+    def add(self, session: Session, asked: Position) -> Channel:
+        """Enter a session under its client and its groups; return the client's channel.
+
+        `asked` is the id after which it was to begin.
+        """
         claims = session.claims
         channel = self.channels.get(claims.sub)
         if channel is None:
             left = self._left.pop(claims.sub, None)
             channel = self.channels[claims.sub] = Channel(left.origin if left else _NOWHERE)
         if claims.pos is not None:
-            origin = Origin(parse_position(claims.pos), session.position)
+            origin = Origin(parse_position(claims.pos), asked)
             if origin.pos > channel.origin.pos:
                 channel.origin = origin
         channel.sessions.append(session)

@@ -1,6 +1,7 @@
 """headrace.client.listener and websocket: aiohttp's WebSocket plays the server."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -180,6 +181,34 @@ async def test_where_no_session_began_the_server_knows_where_to_begin(
     await stage.play(refusal, sends(opened("4-0")))
     assert [last_id for last_id, _ in stage.connects] == [None, None]
     assert stage.since == [None, None]
+
+
+async def test_a_connection_that_was_given_up_may_have_been_served() -> None:
+    heads: asyncio.Queue[bytes] = asyncio.Queue()
+
+    ended: asyncio.Queue[None] = asyncio.Queue()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heads.put(await reader.readuntil(b"\r\n\r\n"))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        await ended.put(None)
+
+    async def fetch_token() -> str:
+        return jwt.encode({"pos": "5-0"}, "x" * 32)
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        listener = Listener(f"http://127.0.0.1:{port}", fetch_token)
+        for target in (b"/v1/connect ", b"/v1/connect?since=5-0 "):
+            waiting = asyncio.ensure_future(anext(listener))
+            assert target in await heads.get()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await ended.get()
 
 
 async def test_a_new_order_begins_anew(stage: Stage) -> None:

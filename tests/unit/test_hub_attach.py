@@ -210,6 +210,19 @@ def test_a_last_id_from_another_order_replays_nothing_and_the_new_id_can_be_used
     assert again.data == ["new"]
 
 
+def test_a_loss_that_nobody_saw_told_is_told_again() -> None:
+    bench = HubBench(history_max_bytes=ROOM_FOR_TWO)
+    pos = bench.hub.history.latest
+    for _ in range(10):
+        bench.send("alice", data="x")
+    for _ in range(2):
+        sink = MemorySink()
+        session = bench.hub.attach(claims_of("alice", pos=pos), sink, since=pos)
+        assert sink.opened["recovered"] is False
+        bench.tick()
+        bench.hub.detach(session)
+
+
 def test_after_a_restart_an_old_id_is_told_honestly() -> None:
     before = HubBench()
     last = before.send("alice", data="lost with the process").id

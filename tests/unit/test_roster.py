@@ -29,9 +29,9 @@ def session_of(*args: str, pos: Position | None = None) -> Session:
     return Session(claims(*args, pos=pos), MemorySink(), RingBounds(10, 10_000))
 
 
-def enter(roster: Roster, *args: str, pos: Position | None = None) -> Session:
+def enter(roster: Roster, *args: str, pos: Position | None = None, asked: Position = P1) -> Session:
     session = session_of(*args, pos=pos)
-    roster.add(session)
+    roster.add(session, asked)
     return session
 
 
@@ -142,13 +142,12 @@ def test_what_began_unseen_begins_there_again() -> None:
     page.position = P1
     roster.remove(page, NOW + 60)
     for _ in range(2):  # however often
-        unseen = session_of("a", pos=P3)
-        unseen.start(P1, [])
-        roster.add(unseen)
+        unseen = enter(roster, "a", pos=P3, asked=P1)
         assert roster.starting_point(claims(pos=P3), P3) == P1  # before it is known to be lost
         unseen.position = P4
         roster.remove(unseen, NOW + 60)
         assert roster.starting_point(claims(pos=P3), P3) == P1
+    assert roster.starting_point(claims(pos=P3), P2) == P1  # an attempt before, with another token
 
 
 def test_a_pos_that_is_no_id_is_the_caller_s_fault() -> None:

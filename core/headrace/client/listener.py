@@ -171,6 +171,9 @@ class Listener:
                 raise
             self._delay_s = retry_after_s(error.headers, time.time())
             return Closed(codes.ABNORMAL, error.detail)
+        except asyncio.CancelledError:
+            self._note_unclear()
+            raise
         self._silence_s = CONNECT_TIMEOUT_S
         return None
 

@@ -88,7 +88,7 @@ class Server:
         )
         self.departures = Admission(
             partial(self.loop.call_later, limits.DEPARTURES_EVERY_S),
-            self.clocks.monotonic,
+            time.perf_counter,  # the loop's clock has steps of a millisecond
             limits.DEPARTURES_BUDGET_S,
             share=0.0,
             at_once_s=0.0,
