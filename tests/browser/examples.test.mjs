@@ -196,7 +196,11 @@ test("whiteboard: a stroke grows on the other screen, stays, and is there for th
     const strokes = (page, text) =>
       page.getByRole("img", { name: `The drawing: ${text}`, exact: true }).waitFor();
     const people = (page, count) =>
-      page.waitForFunction((wanted) => document.querySelectorAll("#people li").length === wanted, count);
+      page.waitForFunction(
+        (wanted) => document.querySelectorAll("#people li").length === wanted,
+        count,
+        { polling: 100 }, // not with each frame: a page that is not in front may draw none
+      );
     /** Whether a canvas has any colour near a place, given in parts of its side. */
     const isDrawn = ([id, x, y]) => {
       const canvas = document.getElementById(id);
@@ -258,6 +262,7 @@ test("whiteboard: a stroke grows on the other screen, stays, and is there for th
     await strokes(cid, "2 strokes");
     await people(ada, 3);
     await people(cid, 3); // before that it knows of no hand that could be shown
+    await cid.bringToFront();
     await ada.mouse.move(...at([0.7, 0.3]));
     await cid.locator(".cursor span:visible").waitFor();
     await pictures(cid, "whiteboard-desktop");
