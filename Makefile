@@ -1,7 +1,7 @@
 # make demo   a chat room in two tabs: needs Python 3.11 or newer, nothing else
 # make test   everything that is checked, with the set-up it needs
 # make lint   the static checks alone
-# make bench  micro-benchmarks, then the whole-process fan-out beside the bare loop
+# make bench  the micro-benchmarks, then the fan-out compared with the bare server
 # make js     rebuilds the JavaScript under core/headrace/static/
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -64,8 +64,8 @@ browser: .venv/.installed-dev js/node_modules/.installed
 	$(NPM) run browser
 
 bench: .venv/.installed-dev
-	$(BIN)/python -m pytest bench --benchmark-only --benchmark-disable-gc -o addopts=
-	$(BIN)/python bench/fanout.py
+	$(BIN)/python -m pytest bench/micro --benchmark-only --benchmark-disable-gc -o addopts=
+	$(BIN)/python bench/system/fanout.py
 
 clean:
 	rm -rf .venv .venv-newest js/node_modules build dist .mypy_cache .ruff_cache

@@ -1,6 +1,8 @@
-// Builds the client. Without a flag: what the server serves, into core/headrace/static/.
-// --check: everything that is checked, and that the committed files are what the sources give.
-// --package: what the npm package holds, into dist/.
+// Builds the client.
+//
+// Without a flag: write the files that the server serves into core/headrace/static/.
+// --check: run all checks, and check that the committed files match the sources.
+// --package: write the npm package's files into dist/.
 
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -21,7 +23,41 @@ const served = [
   { name: "jsapi.js", entry: "src/jsapi.ts", format: "iife", target: "es2018" },
 ];
 
-/** Put the files that the server serves into `outdir`. */
+/**
+ * Names that the served files may shorten, besides private ones: members that only the client's own
+ * modules use. A name of the public API, of a DOM interface, of a frame from the server or of a
+ * message between tabs must not be here, because it would be shortened there too.
+ */
+const internalNames = [
+  "abandonFetch",
+  "cancelProbe",
+  "covers",
+  "discard",
+  "flush",
+  "isFirst",
+  "isOnline",
+  "isOpen",
+  "markUncertain",
+  "nextDelayMs",
+  "onClose",
+  "onError",
+  "onFrame",
+  "onGap",
+  "onMessage",
+  "onOpen",
+  "onWake",
+  "overSocket",
+  "recordFailure",
+  "recordSuccess",
+  "refresh",
+  "rejectAll",
+  "renewable",
+  "schedule",
+  "settle",
+  "startFrom",
+];
+
+/** Write the files that the server serves into `outdir`. */
 async function buildServed(outdir) {
   for (const { name, entry, format, target } of served) {
     const outfile = join(outdir, name);
@@ -32,19 +68,19 @@ async function buildServed(outdir) {
       format,
       target,
       minify: true,
-      mangleProps: /^_[a-z]/,
+      mangleProps: new RegExp(`^(_[a-z].*|${internalNames.join("|")})$`),
     });
   }
 }
 
-/** Put the npm package's module and declarations into `outdir`. */
+/** Write the npm package's module and type declarations into `outdir`. */
 async function buildPackage(outdir) {
   const outfile = join(outdir, "index.js");
   await build({ ...common, entryPoints: ["src/index.ts"], outfile, format: "esm", target: "es2020" });
   run("declarations", "tsc", ["-p", "tsconfig.package.json", "--outDir", outdir]);
 }
 
-/** Run a program of node_modules/.bin, or node itself, and end everything if it fails. */
+/** Run a program from node_modules/.bin, or node itself. Exit if it fails. */
 function run(what, program, args) {
   const path = program === "node" ? process.execPath : join(here, "node_modules/.bin", program);
   const { status, error } = spawnSync(path, args, { cwd: here, stdio: "inherit" });
@@ -69,7 +105,7 @@ async function check() {
       const fresh = await readFile(join(scratch, name));
       const committed = await readFile(join(staticDir, name)).catch(() => null);
       if (!committed?.equals(fresh)) {
-        fail(`core/headrace/static/${name} is not what js/ gives: run "make js" and commit it`);
+        fail(`core/headrace/static/${name} does not match the sources in js/: run "make js" and commit it`);
       }
       console.log(`${name}: ${fresh.length} bytes, ${gzipSync(fresh).length} gzipped`);
     }
@@ -89,5 +125,5 @@ switch (process.argv[2]) {
     await check();
     break;
   default:
-    fail(`unknown flag ${process.argv[2]}: it may be --check or --package`);
+    fail(`unknown flag ${process.argv[2]}: use --check, --package or no flag`);
 }

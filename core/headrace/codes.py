@@ -1,16 +1,16 @@
-"""WebSocket close codes: what each means and whether the client should come back.
+"""WebSocket close codes, and whether a client should reconnect after them.
 
-The standard ones are RFC 6455 section 7.4.1's and IANA's registry; those from 4000 are Headrace's
-own (RFC 6455 section 7.4.2 leaves 4000 to 4999 to applications). The JavaScript client holds the
-same table in `js/src/codes.ts`, and a test compares the two.
+The standard codes are from RFC 6455 section 7.4.1 and IANA's registry. Those from 4000 are
+Headrace's own; RFC 6455 section 7.4.2 leaves 4000 to 4999 to applications. The JavaScript client
+has the same table in `js/src/protocol/codes.ts`, and a test compares the two.
 """
 
 NORMAL = 1000
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
 UNSUPPORTED_DATA = 1003
-NO_STATUS = 1005  # never on the wire: what the API reports when a close frame was empty
-ABNORMAL = 1006  # never on the wire: what the API reports when there was no close frame
+NO_STATUS = 1005  # never sent: reported for an empty close frame
+ABNORMAL = 1006  # never sent: reported if there was no close frame
 INVALID_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
@@ -38,14 +38,14 @@ REASONS: dict[int, str] = {
     REPLACED: "replaced by a newer session: do not reconnect",
     TOO_MANY_CONNECTIONS: "too many connections: reconnect later",
 }
-"""The text that goes with a code into the close frame; at most 123 bytes each."""
+"""The reason in the close frame, at most 123 bytes."""
 
 TOKEN_DESCRIPTIONS: dict[int, str] = {
     INVALID_TOKEN: "Invalid+token.",
     EXPIRED_TOKEN: "Token+timed+out.",
     REVOKED_TOKEN: "Token+revoked.",
 }
-"""The App Engine client's `onerror` description of each token fault, to the letter."""
+"""The exact `onerror` description of the App Engine client for each token fault."""
 
 FINAL = frozenset({NORMAL, INVALID_TOKEN, EXPIRED_TOKEN, REVOKED_TOKEN, REPLACED})
-"""After these a client does not come back with the same token; after all others it does."""
+"""A client does not reconnect with the same token after these, but does after all others."""

@@ -1,39 +1,85 @@
 """Every exception that Headrace raises on purpose, in one tree.
 
     HeadraceError
-    ├── ConfigError              the operator's: a setting that cannot be used
-    ├── TokenError               the client's token: `.close_code`, `.description`
+    ├── ConfigError              operator: a setting cannot be used
+    ├── StateError               caller's code: an operation in a state that does not allow it
+    ├── InputError               caller: a value cannot be used
+    │   └── TooLargeError        caller: a value is over a limit in bytes
+    ├── ConflictError            caller: an idempotency key was used for another message
+    ├── ForbiddenError           caller: not allowed, also with a valid token
+    ├── RateLimitedError         caller: too many requests; `.retry_after_s`
+    ├── UnavailableError         server or application: not now; `.retry_after_s`
+    ├── TokenError               client's token: `.close_code`, `.description`
     │   ├── InvalidTokenError    not decodable, bad signature, other `alg`, revoked key (4001)
     │   ├── ExpiredTokenError    `exp <= now` (4002)
     │   └── RevokedTokenError    revoked with `DELETE /v1/channels/…` (4003)
-    ├── RequestError             the caller's HTTP request: `.status` and `.headers` of the answer
-    ├── FrameError               the peer broke the WebSocket protocol: `.close_code`
-    └── StateError               ours: an object was used in an order that its table forbids
+    ├── FrameError               peer: a violation of the WebSocket protocol; `.close_code`
+    └── RequestError             peer: a violation of HTTP, or an HTTP error response; `.status`
 
-Whose fault it is stands in the class; the text names the value, the limit and the way out. The
-text of a `TokenError` or a `RequestError` may be shown to the peer, so it never holds a token, a
-key or message data.
+The class says whose fault it is; the text names the value, the limit and the way out. The texts may
+be shown to the peer, so they never hold a token, a key or message data. Domain code (`messages/`,
+`auth/`, `hub/`, `backplane/`) raises domain errors; `api/responses.py` maps them to HTTP statuses.
 """
 
 from headrace import codes
 
+RETRY_AFTER_S = 5.0
+"""The default wait before a client tries again after UnavailableError."""
+
 
 class HeadraceError(Exception):
-    """The root of the tree."""
+    """Base class of all errors below."""
 
 
 class ConfigError(HeadraceError):
-    """A setting that cannot be used; the text says which one, why, and what would do."""
+    """A setting cannot be used; the text names it, the reason, and a value that works."""
+
+
+class StateError(HeadraceError):
+    """An operation in a state that does not allow it: an error in the calling code."""
+
+
+class InputError(HeadraceError):
+    """A value from the caller cannot be used: a client ID, a group, a target, an id, a body."""
+
+
+class TooLargeError(InputError):
+    """A value from the caller is over a limit in bytes."""
+
+
+class ConflictError(HeadraceError):
+    """The idempotency key of a send was used for one with other data or another target."""
+
+
+class ForbiddenError(HeadraceError):
+    """The caller is known but not allowed to do this."""
+
+
+class RateLimitedError(HeadraceError):
+    """The caller sends too often; it may try again after `retry_after_s` seconds."""
+
+    def __init__(self, detail: str, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class UnavailableError(HeadraceError):
+    """The server, or the application behind it, cannot do this now.
+
+    The caller may try again after `retry_after_s` seconds.
+    """
+
+    def __init__(self, detail: str, retry_after_s: float = RETRY_AFTER_S) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class TokenError(HeadraceError):
     """A token that does not open a channel.
 
-    `close_code` ends a WebSocket, `description` is the App Engine client's `onerror` text, and
-    `status` answers whoever asked by plain HTTP.
+    `close_code` closes a WebSocket; `description` is the App Engine client's `onerror` text.
     """
 
-    status = 401
     close_code: int = codes.INVALID_TOKEN
 
     @property
@@ -43,7 +89,7 @@ class TokenError(HeadraceError):
 
 
 class InvalidTokenError(TokenError):
-    """The token cannot be decoded, is not signed by one of our secrets, or is not HS256."""
+    """The token cannot be decoded, is not signed with one of our secrets, or is not HS256."""
 
 
 class ExpiredTokenError(TokenError):
@@ -58,24 +104,10 @@ class RevokedTokenError(TokenError):
     close_code = codes.REVOKED_TOKEN
 
 
-class RequestError(HeadraceError):
-    """An HTTP request that gets a 4xx or 503 as `application/problem+json` (RFC 9457).
-
-    `status` is the answer's status, `detail` its human-readable text, `headers` what the answer
-    must carry beside (`Allow`, `Retry-After`, `Sec-WebSocket-Version`), names in lower case.
-    """
-
-    def __init__(self, status: int, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = headers
-
-
 class FrameError(HeadraceError):
-    """The peer broke RFC 6455; the connection is closed with `close_code` (1002, 1003, 1007, 1009).
+    """The peer violated RFC 6455; close with `close_code` (1002, 1003, 1007 or 1009).
 
-    `reason` is at most 123 bytes of UTF-8 and goes into the close frame.
+    `reason` is at most 123 bytes of UTF-8, the payload of the close frame.
     """
 
     def __init__(self, close_code: int, reason: str) -> None:
@@ -84,5 +116,16 @@ class FrameError(HeadraceError):
         self.reason = reason
 
 
-class StateError(HeadraceError):
-    """An object was used in an order its state table forbids: a defect of the caller, not input."""
+class RequestError(HeadraceError):
+    """An HTTP request that ends with an error response.
+
+    `status` is the response's status (4xx or 5xx), `detail` the text of its problem document
+    (RFC 9457), `headers` are headers it must carry (`Allow`, `Sec-WebSocket-Version`), names in
+    lower case. The server raises it for a malformed request, the client for an error response.
+    """
+
+    def __init__(self, status: int, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers

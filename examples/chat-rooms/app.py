@@ -1,12 +1,14 @@
 """Chat rooms: an application and Headrace in one asyncio process.
 
-A room is a group. The page says what it wants with `channel.send`, and all that it shows comes
-through its channel, in one order: who is in the room, what was said before, what is said now.
+A room is a group. A page sends requests with `channel.send`: to enter a room, or to add a line.
+Everything that it displays comes through its channel, in one order: the people in the room, the
+earlier lines, and the new ones.
 """
 
 import asyncio
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,166 +17,174 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.api.auth import bearer
-from headrace.application import UpdateMessage
-from headrace.entries import Entry, Join, Leave
-from headrace.errors import RequestError
-from headrace.server import Access, Answer, Call, Callbacks, Route, Server, json_answer
-from headrace.settings import Settings
+from headrace import (
+    Callbacks,
+    ForbiddenError,
+    Hub,
+    InputError,
+    Request,
+    Response,
+    Route,
+    Server,
+    Settings,
+    UpdateMessage,
+)
 
-ROOMS = ("Mill pond", "Workshop", "Kitchen")  # they stay; others end when the last one leaves
+STATIC = Path(__file__).parent / "static"
+ROOMS = ("General", "Workshop", "Kitchen")  # permanent; others are removed when they are empty
 LINES_KEPT = 50
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^\S(.{0,28}\S)?$")]
 Text = Annotated[str, msgspec.Meta(pattern=r"\S", max_length=2000)]
 
 
-class AtTheDoor(msgspec.Struct):
+class TokenRequest(msgspec.Struct):
     name: Name
 
 
-class Enter(msgspec.Struct, tag="enter"):
-    room: Name | None  # None: any
+class EnterRoom(msgspec.Struct, tag="enter"):
+    room: Name | None  # None: the first room
 
 
-class Say(msgspec.Struct, tag="say"):
+class AddLine(msgspec.Struct, tag="line"):
     room: Name
     text: Text
 
 
 class Room:
     def __init__(self) -> None:
-        self.people: dict[str, None] = {}  # client IDs, in the order in which they came
+        self.people: dict[str, None] = {}  # client IDs, in the order of entering
         self.lines: deque[dict[str, object]] = deque(maxlen=LINES_KEPT)
 
 
 class Chat:
-    """The rooms, and the server on which they are."""
+    """The rooms, and the hub that connects the pages to them."""
 
     def __init__(self, settings: Settings) -> None:
         self.rooms = {name: Room() for name in ROOMS}
-        self.where: dict[str, str | None] = {}  # the room of each client that is connected
-        self.server = Server(
+        self.room_of: dict[str, str | None] = {}  # of each connected client
+        self.hub = Hub(
             settings,
-            application=Callbacks(
-                connected=self.connected, disconnected=self.disconnected, message=self.hear
+            Callbacks(
+                connected=self.connected, disconnected=self.disconnected, message=self.receive
             ),
-            routes=[
-                Route("POST", "/door", Access.CLIENT, self.open_door, AtTheDoor),
-                file("/", "index.html", "text/html"),
-                file("/chat.js", "chat.js", "text/javascript"),
-                file("/style.css", "style.css", "text/css"),
-            ],
         )
+        self.routes = [
+            Route("POST", "/token", self.create_token, access="client", body=TokenRequest),
+            file_route("/", "index.html", "text/html"),
+            file_route("/chat.js", "chat.js", "text/javascript"),
+            file_route("/style.css", "style.css", "text/css"),
+        ]
 
-    async def open_door(self, call: Call) -> Answer:
-        """Give a token to whoever says a name; one who shows an earlier token stays the same."""
-        earlier = bearer(call.request)
-        client_id = call.node.verify(earlier).sub if earlier else f"{call.body.name}/{token_hex(4)}"
-        return json_answer({"client_id": client_id, "token": call.node.mint(client_id).token})
+    async def create_token(self, request: Request) -> Response:
+        """Return a token for a new client ID, or for that of the token in the request."""
+        earlier = request.bearer_token
+        if earlier:
+            client_id = self.hub.verify(earlier).sub
+        else:
+            client_id = f"{request.body.name}/{token_hex(4)}"
+        token = self.hub.create_channel(client_id).token
+        return Response.json({"client_id": client_id, "token": token})
 
-    # --- what Headrace calls: for each client in the order in which things happened ---------------
+    # --- callbacks: for each client, one at a time and in the order of the events --------------
 
     def connected(self, client_id: str) -> None:
-        self.where[client_id] = None
+        self.room_of[client_id] = None
 
     async def disconnected(self, client_id: str) -> None:
         await self.leave(client_id)
-        del self.where[client_id]
+        del self.room_of[client_id]
 
-    async def hear(self, message: UpdateMessage) -> None:
-        """Do what a page asks; what is raised here, its `send()` is told."""
+    async def receive(self, message: UpdateMessage) -> None:
+        """Handle a message from a page; the error raised here rejects the page's `send()`."""
         try:
-            asked = msgspec.json.decode(message.data, type=Enter | Say)
+            request = msgspec.json.decode(message.data, type=EnterRoom | AddLine)
         except msgspec.DecodeError as error:
-            raise RequestError(400, f"that cannot be: {error}") from None
-        if message.sender not in self.where:
-            raise RequestError(409, "connect first")
-        if isinstance(asked, Enter):
-            await self.enter(message.sender, asked.room or ROOMS[0])
+            raise InputError(f"invalid message: {error}") from None
+        if message.sender not in self.room_of:
+            raise ForbiddenError("the client is not connected; connect first")
+        if isinstance(request, EnterRoom):
+            await self.enter(message.sender, request.room or ROOMS[0])
         else:
-            await self.say(message.sender, asked.room, asked.text)
+            await self.add_line(message.sender, request.room, request.text)
 
     # --- the rooms -----------------------------------------------------------------------------
 
     async def enter(self, client_id: str, name: str) -> None:
-        """Show a room to a client; one that was elsewhere leaves there."""
-        is_new = self.where[client_id] != name
+        """Send a room's content to a client, which leaves the room that it was in before."""
+        is_new = self.room_of[client_id] != name
         if is_new:
             await self.leave(client_id)
-            self.where[client_id] = name
+            self.room_of[client_id] = name
             self.rooms.setdefault(name, Room()).people[client_id] = None
-            await self.server.hub.publish(Join(client_id, name, self.server.clocks.unix()))
+            await self.hub.join(client_id, name)
         room = self.rooms[name]
-        view = {"room": name, "lines": [*room.lines], "people": [*room.people]}
-        await self.publish(view, to=(client_id,))
+        content = {"room": name, "lines": [*room.lines], "people": [*room.people]}
+        await self.send(content, to=client_id)
         if is_new:
-            await self.publish({"came": client_id, "people": [*room.people]}, group=name)
-        await self.tell_counts()
+            await self.send({"entered": client_id, "people": [*room.people]}, group=name)
+        await self.send_counts()
 
     async def leave(self, client_id: str) -> None:
-        name = self.where[client_id]
+        name = self.room_of[client_id]
         if name is None:
             return
-        self.where[client_id] = None
+        self.room_of[client_id] = None
         room = self.rooms[name]
         del room.people[client_id]
-        await self.server.hub.publish(Leave(client_id, name, self.server.clocks.unix()))
-        await self.publish({"left": client_id, "people": [*room.people]}, group=name)
+        await self.hub.leave(client_id, name)
+        await self.send({"left": client_id, "people": [*room.people]}, group=name)
         if not room.people and name not in ROOMS:
             del self.rooms[name]
-        await self.tell_counts()
+        await self.send_counts()
 
-    async def say(self, client_id: str, name: str, text: str) -> None:
-        if self.where[client_id] != name:  # it was away for too long, and wrote in the meantime
+    async def add_line(self, client_id: str, name: str, text: str) -> None:
+        if self.room_of[client_id] != name:  # it was disconnected for long, and sends again
             await self.enter(client_id, name)
-        line = {"by": client_id, "text": text, "at": self.server.clocks.unix()}
+        line = {"by": client_id, "text": text, "at": time.time()}
         self.rooms[name].lines.append(line)
-        await self.publish({"line": line}, group=name)
+        await self.send({"line": line}, group=name)
 
-    async def tell_counts(self) -> None:
+    async def send_counts(self) -> None:
         counts = [[name, len(room.people)] for name, room in self.rooms.items()]
-        await self.publish({"rooms": counts}, everyone=True)
+        await self.send({"rooms": counts}, everyone=True)
 
-    async def publish(
+    async def send(
         self,
         message: Mapping[str, object],
         *,
-        to: tuple[str, ...] = (),
+        to: str | tuple[str, ...] = (),
         group: str | None = None,
         everyone: bool = False,
     ) -> None:
         data = msgspec.json.encode(message).decode()
-        await self.server.hub.publish(Entry(data=data, to=to, group=group, everyone=everyone))
+        await self.hub.send(data, to=to, group=group, everyone=everyone)
 
 
-def file(path: str, name: str, kind: str) -> Route:
+def file_route(path: str, name: str, content_type: str) -> Route:
     """Return a route that serves a file of static/."""
-    body = (Path(__file__).parent / "static" / name).read_bytes()
-    headers = (("content-type", f"{kind}; charset=utf-8"), ("cache-control", "no-cache"))
+    body = (STATIC / name).read_bytes()
+    headers = (("content-type", f"{content_type}; charset=utf-8"), ("cache-control", "no-cache"))
 
-    async def handler(_: Call) -> Answer:
-        return Answer(200, headers, body)
+    async def handler(_: Request) -> Response:
+        return Response(200, headers, body)
 
-    return Route("GET", path, Access.OPEN, handler)
+    return Route("GET", path, handler)
 
 
 async def main() -> None:
-    environ = os.environ
-    chat = Chat(
-        Settings(
-            host=environ.get("HOST", "127.0.0.1"),
-            port=int(environ.get("PORT", "8000")),
-            secrets=(environ.get("HEADRACE_SECRET") or token_urlsafe(32),),
-        )
+    settings = Settings(
+        host=os.environ.get("HOST", "127.0.0.1"),
+        port=int(os.environ.get("PORT", "8000")),
+        secrets=(os.environ.get("HEADRACE_SECRET") or token_urlsafe(32),),
     )
+    chat = Chat(settings)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await chat.server.start()
-    print(f"Open {chat.server.url}/ in two tabs", flush=True)
-    await stopped.wait()
-    await chat.server.stop()
+    async with chat.hub, Server(chat.hub, routes=chat.routes) as server:
+        print(f"Open {server.url}/ in two tabs", flush=True)
+        await stopped.wait()
 
 
 if __name__ == "__main__":

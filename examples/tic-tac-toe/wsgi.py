@@ -1,9 +1,9 @@
-"""The game on Headrace: `main.py` as it is, its imports unchanged."""
+"""The game on Headrace, with `main.py` unchanged."""
 
 import headrace.appengine
 
 headrace.appengine.install()
 
-from main import app as application  # noqa: E402 - only now is there a google.appengine.api
+from main import app as application  # noqa: E402 - it imports google.appengine.api
 
 __all__ = ["application"]

@@ -1,9 +1,9 @@
-"""A whiteboard: cursors and half-drawn strokes go from page to page, finished ones through here.
+"""A whiteboard: cursors and unfinished strokes go from page to page, finished ones through here.
 
-Each board has two groups. In `live/<board>` the pages send to each other, as their tokens' `send`
-claim allows: that is fast, costs this application nothing, and nothing of it is kept. A finished
-stroke is sent to the application, which keeps it for those who come later, and sends it to
-`board/<board>`, where nobody else may send.
+Each board has two groups. The pages send to `live/<board>` themselves, as the `send` claim of their
+tokens allows: this costs the application nothing, and nothing of it is kept. A page sends a
+finished stroke to the application, which keeps it for people who join later, and sends it to
+`board/<board>`, where pages may not send.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from headrace.client import AsyncClient
 
-BOARDS_MAX = 1000  # of each of these the oldest goes first
+BOARDS_MAX = 1000  # over a limit, the oldest is removed
 STROKES_MAX = 2000
 PEOPLE_MAX = 1000
 STATIC = Path(__file__).parent / "static"
@@ -39,7 +39,7 @@ class Stroke(msgspec.Struct, tag="stroke", kw_only=True):
     id: Id
     pen: Annotated[int, msgspec.Meta(ge=0, le=5)]
     points: Annotated[list[Coordinate], msgspec.Meta(min_length=2, max_length=2000)]
-    who: str = ""  # set here, never believed
+    author: str = ""  # overwritten here: a page could name anybody
 
 
 class Undo(msgspec.Struct, tag="undo"):
@@ -52,47 +52,48 @@ class Clear(msgspec.Struct, tag="clear"):
 
 class Board:
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()  # what is changed first is sent first
+        self.lock = asyncio.Lock()  # changes are sent in the order in which they are made
         self.strokes: dict[str, Stroke] = {}
-        self.people: dict[str, dict[str, str | int]] = {}  # all that have joined, by client ID
-        self.present: dict[str, None] = {}  # client IDs of those that are connected
+        self.people: dict[str, dict[str, str | int]] = {}  # all who have joined, by client ID
+        self.online: dict[str, None] = {}  # the client IDs that are connected
 
-    def change(self, asked: Stroke | Undo | Clear, who: str) -> bool:
-        """Do what somebody asks; return whether there is anything to tell."""
-        if isinstance(asked, Clear):
+    def change(self, change: Stroke | Undo | Clear, author: str) -> bool:
+        """Apply a change of a person; return False if it has no effect."""
+        if isinstance(change, Clear):
             self.strokes.clear()
-        elif isinstance(asked, Undo):
-            if asked.id not in self.strokes or self.strokes[asked.id].who != who:
+        elif isinstance(change, Undo):
+            if change.id not in self.strokes or self.strokes[change.id].author != author:
                 return False
-            del self.strokes[asked.id]
+            del self.strokes[change.id]
         else:
-            if asked.id in self.strokes:
+            if change.id in self.strokes:
                 return False
-            asked.who = who
-            self.strokes[asked.id] = asked
-            bound(self.strokes, STROKES_MAX)
+            change.author = author
+            self.strokes[change.id] = change
+            remove_oldest(self.strokes, STROKES_MAX)
         return True
 
-    def who_is_here(self) -> list[dict[str, str | int]]:
-        return [self.people[each] for each in self.present if each in self.people]
+    def online_people(self) -> list[dict[str, str | int]]:
+        return [self.people[client_id] for client_id in self.online if client_id in self.people]
 
 
-def bound(entries: dict[str, Any], count: int) -> None:
-    if len(entries) > count:
+def remove_oldest(entries: dict[str, Any], max_count: int) -> None:
+    """Remove the oldest entry if there are more than `max_count`."""
+    if len(entries) > max_count:
         del entries[next(iter(entries))]
 
 
 boards: dict[str, Board] = {}
-channels = web.AppKey("channels", AsyncClient)
+client_key = web.AppKey("client", AsyncClient)
 routes = web.RouteTableDef()
 routes.static("/static", STATIC)
 
 
-# --- for the page ---------------------------------------------------------------------------------
+# --- routes for the page --------------------------------------------------------------------------
 
 
 @routes.get("/")
-async def new(_: web.Request) -> web.Response:
+async def new_board(_: web.Request) -> web.Response:
     raise web.HTTPFound(f"/{token_hex(4)}")
 
 
@@ -103,43 +104,43 @@ async def page(_: web.Request) -> web.FileResponse:
 
 @routes.post("/{board:[0-9a-z]{4,20}}/join")
 async def join(request: web.Request) -> web.Response:
-    """Give a token, and the board as it is; whoever shows its client ID keeps it."""
+    """Return a token and the board's content. A known client ID in the request is kept."""
     name = request.match_info["board"]
     board = boards.setdefault(name, Board())
-    bound(boards, BOARDS_MAX)
+    remove_oldest(boards, BOARDS_MAX)
     client_id = (await request.json()).get("client_id")
     if client_id not in board.people:
-        client_id = f"{name}/{token_hex(16)}"  # known to its page alone; others see `who`
+        client_id = f"{name}/{token_hex(16)}"  # only its own page knows it; others know `id`
         board.people[client_id] = {
-            "who": token_hex(4),
+            "id": token_hex(4),
             "name": f"{choice(FIRST)} {choice(LAST)}",
-            "hue": len(board.people) * 137 % 360,  # neighbours differ
+            "hue": len(board.people) * 137 % 360,  # consecutive hues differ
         }
-        bound(board.people, PEOPLE_MAX)
-    channel = await request.app[channels].create_channel(
+        remove_oldest(board.people, PEOPLE_MAX)
+    channel = await request.app[client_key].create_channel(
         client_id,
         groups=[f"board/{name}", f"live/{name}"],
         send=[f"group:live/{name}"],
     )
-    answer = {  # made after the token, which begins where this ends
+    response = {  # read after the token was created: the channel delivers what comes later
         "url": os.environ["HEADRACE_URL"],
         "token": channel.token,
         "client_id": client_id,
         "me": board.people[client_id],
-        "people": board.who_is_here(),
+        "people": board.online_people(),
         "strokes": [*board.strokes.values()],
     }
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    return web.Response(body=msgspec.json.encode(response), content_type="application/json")
 
 
-# --- for Headrace, which signs what it says -------------------------------------------------------
+# --- routes for Headrace, which signs its requests ------------------------------------------------
 
-# A secret's bytes are the key; the library wants them in base64.
+# The key is the secret's bytes; the library expects them in base64.
 webhook = Webhook(b64encode(os.environ["HEADRACE_SECRET"].encode()).decode())
 
 
-async def signed(request: web.Request) -> str:
-    """Return the body, once its signature is found to be Headrace's."""
+async def verified_body(request: web.Request) -> str:
+    """Return the body of a request from Headrace; respond with 401 if the signature is wrong."""
     body = await request.text()
     try:
         webhook.verify(body, dict(request.headers), json_parse=False)
@@ -148,53 +149,55 @@ async def signed(request: web.Request) -> str:
     return body
 
 
-async def tell(request: web.Request, name: str, what: Any) -> None:
-    data = msgspec.json.encode(what).decode()
-    await request.app[channels].send(data, group=f"board/{name}")
+async def send_to_board(request: web.Request, name: str, message: Any) -> None:
+    data = msgspec.json.encode(message).decode()
+    await request.app[client_key].send(data, group=f"board/{name}")
 
 
 @routes.post("/_ah/channel/{event:connected|disconnected}/")
 async def presence(request: web.Request) -> web.Response:
-    client_id = parse_qs(await signed(request))["from"][0]
+    client_id = parse_qs(await verified_body(request))["from"][0]
     name = client_id.partition("/")[0]
     board = boards.get(name)
     if board is not None and client_id in board.people:
         async with board.lock:
-            board.present.pop(client_id, None)
+            board.online.pop(client_id, None)
             if request.match_info["event"] == "connected":
-                board.present[client_id] = None
-            await tell(request, name, {"type": "people", "people": board.who_is_here()})
+                board.online[client_id] = None
+            people = {"type": "people", "people": board.online_people()}
+            await send_to_board(request, name, people)
     return web.Response(status=204)
 
 
 @routes.post("/_ah/channel/message/")
 async def message(request: web.Request) -> web.Response:
-    sent = msgspec.json.decode(await signed(request))
-    name = sent["from"].partition("/")[0]
+    received = msgspec.json.decode(await verified_body(request))
+    sender = received["from"]
+    name = sender.partition("/")[0]
     board = boards.get(name)
     try:
-        asked = msgspec.json.decode(sent["data"], type=Stroke | Undo | Clear)
+        change = msgspec.json.decode(received["data"], type=Stroke | Undo | Clear)
     except msgspec.DecodeError:
-        board = None  # nonsense is not worth an answer
-    if board is not None and sent["from"] in board.people:
+        board = None  # an invalid message is ignored
+    if board is not None and sender in board.people:
         async with board.lock:
-            if board.change(asked, str(board.people[sent["from"]]["who"])):
-                await tell(request, name, asked)
+            if board.change(change, str(board.people[sender]["id"])):
+                await send_to_board(request, name, change)
     return web.Response(status=204)
 
 
-async def connect(app: web.Application) -> AsyncIterator[None]:
-    """Speak to the server at HEADRACE_URL with HEADRACE_API_KEY."""
+async def create_client(app: web.Application) -> AsyncIterator[None]:
+    """Create the client of the server at HEADRACE_URL, and close it at the end."""
     async with AsyncClient() as client:
-        app[channels] = client
+        app[client_key] = client
         yield
 
 
 app = web.Application()
 app.add_routes(routes)
-app.cleanup_ctx.append(connect)
+app.cleanup_ctx.append(create_client)
 
 if __name__ == "__main__":
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
-    told = f"Open http://{host}:{port}/ in two windows, and draw"
-    web.run_app(app, host=host, port=port, print=lambda _: print(told, flush=True))
+    hint = f"Open http://{host}:{port}/ in two windows, and draw"
+    web.run_app(app, host=host, port=port, print=lambda _: print(hint, flush=True))

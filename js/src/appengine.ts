@@ -1,22 +1,19 @@
 /**
- * The App Engine form: `goog.appengine.Channel` and `goog.appengine.Socket`.
+ * The App Engine Channel API: `goog.appengine.Channel` and `goog.appengine.Socket`.
  *
- * Handlers are copied from `open()`'s argument, read when an event fires, and called with `this`
- * the socket, never from inside `open()`. Lost connections come back without the page noticing.
+ * Handlers are copied from the argument of `open()` and read when an event fires. They are called with
+ * the socket as `this`, and never from inside `open()`. Reconnecting is invisible to the page.
  */
 
-import * as codes from "./codes.js";
-import { Connection } from "./connection.js";
-import { Credentials } from "./credentials.js";
-import type { Fault } from "./listener.js";
-import { Outbox } from "./outbox.js";
+import { Connection } from "./channel/connection.js";
+import type { ConnectionError } from "./channel/connection-listener.js";
+import { Credentials } from "./channel/credentials.js";
+import { OUTBOX_MAX_MESSAGES } from "./channel/limits.js";
+import { Outbox } from "./channel/outbox.js";
+import { CLOSED, CLOSING, CONNECTING, OPEN } from "./channel/ready-state.js";
 import type { Platform } from "./platform.js";
-import { selectTransports } from "./select.js";
-
-/** Sends that wait while not connected. */
-const OUTBOX_MAX_MESSAGES = 100;
-
-const ReadyState = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
+import * as codes from "./protocol/codes.js";
+import { selectTransports } from "./transports/select.js";
 
 export interface Handler {
   onopen?: ((this: Socket, event: object) => void) | null | undefined;
@@ -27,11 +24,11 @@ export interface Handler {
 
 type EventName = "onopen" | "onmessage" | "onerror" | "onclose";
 
-/** The open connection that listens. */
+/** What `channel.open()` returns: the connection that receives messages. */
 export class Socket {
-  static readonly ReadyState = ReadyState;
+  static readonly ReadyState = { CONNECTING, OPEN, CLOSING, CLOSED };
 
-  readyState: number = ReadyState.CONNECTING;
+  readyState: number = CONNECTING;
   onopen: Handler["onopen"];
   onmessage: Handler["onmessage"];
   onerror: Handler["onerror"];
@@ -51,48 +48,48 @@ export class Socket {
       { url, credentials, transports: selectTransports(platform), lastId: null },
       platform,
       {
-        open: () => {
-          if (this.readyState === ReadyState.CONNECTING) {
-            this.readyState = ReadyState.OPEN;
+        onOpen: () => {
+          if (this.readyState === CONNECTING) {
+            this.readyState = OPEN;
             this._fire("onopen", {});
           }
           this._outbox.flush();
         },
-        message: ({ data }) => this._fire("onmessage", { data }),
-        gap: () => {}, // the old API has no word for it
-        error: (fault) => this._fail(fault),
-        close: () => this._finish(),
+        onMessage: ({ data }) => this._fire("onmessage", { data }),
+        onGap: () => {}, // the Channel API has no event for it
+        onError: (error) => this._handleError(error),
+        onClose: () => this._handleClose(),
       },
     );
   }
 
-  /** Send an update-message to the server; false when the socket is closed. */
+  /** Send an update-message to the server. Returns false if the socket is closed. */
   send(data: unknown): boolean {
-    if (this.readyState >= ReadyState.CLOSING) return false;
+    if (this.readyState >= CLOSING) return false;
     this._outbox.send(String(data), {}).catch((error: Error & { status?: number }) => {
-      if (this.readyState < ReadyState.CLOSING) {
+      if (this.readyState < CLOSING) {
         this._fire("onerror", { description: error.message, code: error.status ?? 0 });
       }
     });
     return true;
   }
 
-  /** End the connection; `onclose` comes a moment later, once. */
+  /** Close the connection. `onclose` is called once, a moment later. */
   close(): void {
-    if (this.readyState >= ReadyState.CLOSING) return;
-    this.readyState = ReadyState.CLOSING;
+    if (this.readyState >= CLOSING) return;
+    this.readyState = CLOSING;
     this._connection.close();
   }
 
-  private _fail({ code, description, fatal }: Fault): void {
-    if (!fatal) return; // it comes back by itself
-    this.readyState = ReadyState.CLOSING;
+  private _handleError({ code, description, fatal }: ConnectionError): void {
+    if (!fatal) return; // it reconnects by itself
+    this.readyState = CLOSING;
     this._fire("onerror", { description, code: code in codes.TOKEN_DESCRIPTIONS ? 401 : code });
   }
 
-  private _finish(): void {
-    this.readyState = ReadyState.CLOSED;
-    this._outbox.end();
+  private _handleClose(): void {
+    this.readyState = CLOSED;
+    this._outbox.close();
     this._fire("onclose", {});
   }
 
@@ -102,7 +99,7 @@ export class Socket {
     try {
       handler.call(this, event);
     } catch (error) {
-      // The page's own fault: shown by the browser, and the channel goes on.
+      // An error in the page's handler: let the browser report it, and continue.
       setTimeout(() => {
         throw error;
       });
@@ -110,9 +107,9 @@ export class Socket {
   }
 }
 
-/** Put `goog.appengine` into `root`, keeping whatever `goog` holds already. */
+/** Define `goog.appengine` on `root`. An existing `goog` is extended. */
 export function install(root: { goog?: unknown }, url: string, platform: Platform): void {
-  /** Also without `new`, as the original allowed. */
+  /** Works also without `new`, as in App Engine. */
   function Channel(this: unknown, token: unknown): unknown {
     const open = (handler?: Handler | null) => new Socket(url, String(token), platform, handler);
     const channel: object = this instanceof Channel ? this : Object.create(Channel.prototype);

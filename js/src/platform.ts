@@ -1,34 +1,34 @@
-/** What the client takes from its surroundings, as one value that tests replace. */
+/** The browser APIs that the client uses, as one object that tests can replace. */
 
 export interface Platform {
   WebSocket: (new (url: string, protocols: string[]) => WebSocket) | undefined;
   fetch: typeof fetch | undefined;
   setTimeout(callback: () => void, delayMs: number): unknown;
   clearTimeout(timer: unknown): void;
-  /** Milliseconds of the Unix clock. It runs on while the machine sleeps, which a monotonic one may not. */
+  /** Unix time in milliseconds. Unlike some monotonic clocks, it also runs while the machine sleeps. */
   now(): number;
-  /** From 0 to below 1. */
+  /** A random number from 0 (inclusive) to 1 (exclusive). */
   random(): number;
-  /** The page's; null where it has none. */
+  /** The page's origin; null outside a page. */
   origin: string | null;
-  /** Remembers, for this tab, which transport worked. */
+  /** Per-tab storage, for the transport that worked. */
   storage: Pick<Storage, "getItem" | "setItem"> | null;
-  /** Both are needed to share a connection among tabs. */
+  /** `locks` and `BroadcastChannel` are both needed to share a connection between tabs. */
   locks: Pick<LockManager, "request"> | undefined;
   BroadcastChannel: (new (name: string) => BroadcastChannel) | undefined;
-  /** False only where the browser is sure to have no network. */
+  /** False only if the browser is certain that there is no network. */
   isOnline(): boolean;
   /**
-   * Calls back when the network came back (`true`) or the page became visible (`false`); returns
-   * what ends that.
+   * Call `callback` when the network is back (with true) and when the page becomes visible (with
+   * false). Returns a function that unsubscribes.
    */
   onWake(callback: (online: boolean) => void): () => void;
 }
 
-/** Not `globalThis` alone: the App Engine script runs in browsers that do not have it. */
-const root = typeof self === "undefined" ? globalThis : self;
+/** Not only `globalThis`: some browsers that load the App Engine script do not have it. */
+export const root = typeof self === "undefined" ? globalThis : self;
 
-/** The browser's own; parts that it lacks are absent. Fits workers and Node too. */
+/** The platform of this browser, worker or Node process. Missing APIs are undefined or null. */
 export function browserPlatform(): Platform {
   return {
     WebSocket: root.WebSocket,
@@ -43,23 +43,23 @@ export function browserPlatform(): Platform {
     BroadcastChannel: root.BroadcastChannel,
     isOnline: () => root.navigator?.onLine !== false,
     onWake(callback) {
-      const online = () => callback(true);
-      const page = typeof document === "undefined" ? null : document;
-      const visible = () => {
+      const onOnline = () => callback(true);
+      const page = root.document as Document | undefined; // a worker has none
+      const onVisible = () => {
         if (page?.visibilityState !== "hidden") callback(false);
       };
-      const listen = (verb: "addEventListener" | "removeEventListener") => {
-        root[verb]?.("online", online);
-        root[verb]?.("pageshow", visible); // back from the back-forward cache
-        page?.[verb]("visibilitychange", visible);
+      const updateListeners = (method: "addEventListener" | "removeEventListener") => {
+        root[method]?.("online", onOnline);
+        root[method]?.("pageshow", onVisible); // restored from the back-forward cache
+        page?.[method]("visibilitychange", onVisible);
       };
-      listen("addEventListener");
-      return () => listen("removeEventListener");
+      updateListeners("addEventListener");
+      return () => updateListeners("removeEventListener");
     },
   };
 }
 
-/** Reading the property throws where the page may not store anything. */
+/** Reading `sessionStorage` throws if the page may not store anything. */
 function sessionStorageOrNull(): Storage | null {
   try {
     return root.sessionStorage ?? null;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Handler, install, Socket } from "../src/appengine.js";
-import { FakeBrowser, settle } from "./fakes.js";
+import { FakeBrowser } from "./helpers/fake-browser.js";
+import { settle } from "./helpers/manual-clock.js";
 
 interface AppEngine {
   Channel: {
@@ -13,54 +14,54 @@ interface AppEngine {
 
 function load(goog?: object) {
   const browser = new FakeBrowser();
-  browser.platform.fetch = undefined; // WebSocket alone
+  browser.platform.fetch = undefined; // WebSocket only
   const root: { goog?: unknown } = goog ? { goog } : {};
   install(root, "https://push.example", browser.platform);
   const { appengine } = root.goog as { appengine: AppEngine };
   return { browser, clock: browser.clock, appengine, goog: root.goog as Record<string, unknown> };
 }
 
-/** A socket whose handlers write down what they get. */
+/** A socket, and a function that returns the handler calls since the last call. */
 function open(token: unknown = "h.p.s") {
   const all = load();
-  const told: unknown[][] = [];
+  const events: unknown[][] = [];
   const handler: Record<string, (event: unknown) => void> = {};
   for (const name of ["onopen", "onmessage", "onerror", "onclose"]) {
-    handler[name] = (event) => told.push([name, event]);
+    handler[name] = (event) => events.push([name, event]);
   }
   const socket = new all.appengine.Channel(token).open(handler);
-  return { ...all, socket, heard: () => told.splice(0) };
+  return { ...all, socket, takeEvents: () => events.splice(0) };
 }
 
 async function opened() {
   const all = open();
   await settle();
   all.browser.socket.open();
-  all.heard();
+  all.takeEvents();
   return all;
 }
 
 test("opens, receives, closes", async () => {
-  const { browser, socket, heard } = open();
+  const { browser, socket, takeEvents } = open();
   assert.ok(socket instanceof Socket);
   assert.equal(socket.readyState, 0);
-  assert.deepEqual(heard(), [], "nothing is called inside open()");
+  assert.deepEqual(takeEvents(), [], "no handler is called inside open()");
   await settle();
   assert.equal(browser.socket.url, "wss://push.example/v1/connect");
   browser.socket.open();
   assert.equal(socket.readyState, 1);
   browser.socket.message("101-0", "hi");
-  assert.deepEqual(heard(), [
+  assert.deepEqual(takeEvents(), [
     ["onopen", {}],
     ["onmessage", { data: "hi" }],
   ]);
   socket.close();
   socket.close();
   assert.equal(socket.readyState, 2);
-  assert.deepEqual(heard(), [], "onclose comes later");
+  assert.deepEqual(takeEvents(), [], "onclose is called later");
   await settle();
   assert.equal(socket.readyState, 3);
-  assert.deepEqual(heard(), [["onclose", {}]]);
+  assert.deepEqual(takeEvents(), [["onclose", {}]]);
 });
 
 test("ReadyState has the four names", () => {
@@ -68,18 +69,18 @@ test("ReadyState has the four names", () => {
   assert.deepEqual(appengine.Socket.ReadyState, { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
 });
 
-const FAULTS: [number, string][] = [
+const TOKEN_ERRORS: [number, string][] = [
   [4001, "Invalid+token."],
   [4002, "Token+timed+out."],
   [4003, "Token+revoked."],
 ];
-for (const [code, description] of FAULTS) {
-  test(`${description} is onerror with 401, then onclose, before or after the opening`, async () => {
+for (const [code, description] of TOKEN_ERRORS) {
+  test(`${description} calls onerror with 401, then onclose, before or after opening`, async () => {
     for (const begin of [open, opened]) {
-      const { browser, clock, socket, heard } = await begin();
+      const { browser, clock, socket, takeEvents } = await begin();
       await settle();
-      browser.socket.end(code, "reason");
-      assert.deepEqual(heard(), [
+      browser.socket.closeByServer(code, "reason");
+      assert.deepEqual(takeEvents(), [
         ["onerror", { description, code: 401 }],
         ["onclose", {}],
       ]);
@@ -88,19 +89,19 @@ for (const [code, description] of FAULTS) {
       assert.equal(browser.sockets.length, 1, "it stays closed");
       socket.close();
       await settle();
-      assert.deepEqual(heard(), []);
+      assert.deepEqual(takeEvents(), []);
     }
   });
 }
 
-test("a token that is none fails without asking, never inside open()", async () => {
+test("an invalid token fails without a connection, and not inside open()", async () => {
   for (const token of ["", "not a token", undefined, null, 7.5, {}]) {
-    const { browser, heard } = open(token);
-    assert.deepEqual(heard(), []);
+    const { browser, takeEvents } = open(token);
+    assert.deepEqual(takeEvents(), []);
     await settle();
-    // What String() makes of the others may look like a token: then the server decides.
-    if (browser.sockets.length) browser.socket.end(4001);
-    assert.deepEqual(heard(), [
+    // String() may turn the others into something like a token. Then the server decides.
+    if (browser.sockets.length) browser.socket.closeByServer(4001);
+    assert.deepEqual(takeEvents(), [
       ["onerror", { description: "Invalid+token.", code: 401 }],
       ["onclose", {}],
     ]);
@@ -108,59 +109,59 @@ test("a token that is none fails without asking, never inside open()", async () 
 });
 
 test("replaced by a newer session", async () => {
-  const { browser, heard } = await opened();
-  browser.socket.end(4009, "replaced by a newer session: do not reconnect");
-  assert.deepEqual(heard(), [
+  const { browser, takeEvents } = await opened();
+  browser.socket.closeByServer(4009, "replaced by a newer session: do not reconnect");
+  assert.deepEqual(takeEvents(), [
     ["onerror", { description: "replaced by a newer session: do not reconnect", code: 4009 }],
     ["onclose", {}],
   ]);
 });
 
-test("a lost connection comes back without the page noticing", async () => {
-  const { browser, clock, socket, heard } = await opened();
+test("a lost connection is reopened without the page noticing", async () => {
+  const { browser, clock, socket, takeEvents } = await opened();
   browser.socket.message("101-0", "a");
   for (const code of [1006, 1012, 4008, 4029]) {
-    browser.socket.end(code);
+    browser.socket.closeByServer(code);
     assert.equal(socket.readyState, 1);
     await clock.advance(clock.untilNext);
     assert.match(browser.socket.url, /last_id=101-0$/);
     browser.socket.open({ recovered: true });
     browser.socket.message("101-0", "a");
   }
-  browser.socket.raw("{");
-  browser.socket.say({ type: "gap", after: "101-0", before: "103-0" });
+  browser.socket.sendRaw("{");
+  browser.socket.sendFrame({ type: "gap", after: "101-0", before: "103-0" });
   browser.socket.message("104-0", "b");
-  assert.deepEqual(heard(), [
+  assert.deepEqual(takeEvents(), [
     ["onmessage", { data: "a" }],
     ["onmessage", { data: "b" }],
   ]);
 });
 
-test("a full server at the first try is waited for", async () => {
-  const { browser, clock, heard } = open();
+test("a full server is tried again", async () => {
+  const { browser, clock, takeEvents } = open();
   await settle();
-  browser.socket.end(4029);
+  browser.socket.closeByServer(4029);
   await clock.advance(clock.untilNext);
   browser.socket.open();
-  assert.deepEqual(heard(), [["onopen", {}]]);
+  assert.deepEqual(takeEvents(), [["onopen", {}]]);
 });
 
 test("handlers are copied at open() and read when an event fires", async () => {
   const { browser, appengine } = load();
-  const heard: string[] = [];
-  const handler: Handler = { onmessage: () => heard.push("old") };
+  const calls: string[] = [];
+  const handler: Handler = { onmessage: () => calls.push("old") };
   const socket = new appengine.Channel("h.p.s").open(handler);
   assert.equal(socket.onmessage, handler.onmessage);
-  handler.onmessage = () => heard.push("changed in the argument");
+  handler.onmessage = () => calls.push("changed in the argument");
   await settle();
   browser.socket.open();
   browser.socket.message("101-0");
-  socket.onmessage = () => heard.push("new");
+  socket.onmessage = () => calls.push("new");
   browser.socket.message("102-0");
-  assert.deepEqual(heard, ["old", "new"]);
+  assert.deepEqual(calls, ["old", "new"]);
 });
 
-test("handlers assigned after open() are called, with this the socket", async () => {
+test("handlers assigned after open() are called with the socket as this", async () => {
   const { browser, appengine } = load();
   const socket = new appengine.Channel("h.p.s").open();
   const calls: unknown[] = [];
@@ -172,18 +173,18 @@ test("handlers assigned after open() are called, with this the socket", async ()
   await settle();
   browser.socket.open();
   browser.socket.message("101-0");
-  browser.socket.end(4003);
+  browser.socket.closeByServer(4003);
   assert.deepEqual(calls, ["onopen", true, "onmessage", true, "onerror", true, "onclose", true]);
 });
 
-test("missing and unusable handlers are tolerated", async () => {
+test("missing and invalid handlers are tolerated", async () => {
   for (const handler of [undefined, null, {}, { onopen: null }, { onopen: "text" } as unknown as Handler]) {
     const { browser, appengine } = load();
     const socket = new appengine.Channel("h.p.s").open(handler);
     await settle();
     browser.socket.open();
     browser.socket.message("101-0");
-    browser.socket.end(4001);
+    browser.socket.closeByServer(4001);
     assert.equal(socket.readyState, 3);
   }
 });
@@ -199,17 +200,17 @@ test("a handler that throws does not break the socket", async () => {
         if (thrown.length === 2) resolve();
       });
     });
-    const { browser, socket, heard } = await opened();
+    const { browser, socket, takeEvents } = await opened();
     socket.onmessage = () => {
-      throw new Error("page's fault");
+      throw new Error("error in the page");
     };
     browser.socket.message("101-0");
     browser.socket.message("102-0");
-    browser.socket.end(4003);
+    browser.socket.closeByServer(4003);
     await reported;
-    assert.deepEqual(thrown, ["page's fault", "page's fault"]);
+    assert.deepEqual(thrown, ["error in the page", "error in the page"]);
     assert.deepEqual(
-      heard().map(([name]) => name),
+      takeEvents().map(([name]) => name),
       ["onerror", "onclose"],
     );
   } finally {
@@ -218,7 +219,7 @@ test("a handler that throws does not break the socket", async () => {
   }
 });
 
-test("opening again gives a new socket, and a page may have many", async () => {
+test("open() returns a new socket each time, and a page may have many", async () => {
   const { browser, appengine } = load();
   const channel = new appengine.Channel("h.p.s");
   const first = channel.open();
@@ -229,23 +230,23 @@ test("opening again gives a new socket, and a page may have many", async () => {
   assert.notEqual(first, second);
   await settle();
   assert.deepEqual([first.readyState, second.readyState, other.readyState], [3, 0, 0]);
-  const heard: unknown[] = [];
-  second.onmessage = ({ data }) => heard.push(["second", data]);
-  other.onmessage = ({ data }) => heard.push(["other", data]);
-  const [, secondLine, otherLine] = browser.sockets;
-  assert.deepEqual(otherLine?.protocols[1], "headrace.token.o.t.h");
-  secondLine?.open();
-  otherLine?.open();
-  secondLine?.message("101-0", "a");
-  otherLine?.message("101-0", "b");
-  assert.deepEqual(heard, [
+  const calls: unknown[] = [];
+  second.onmessage = ({ data }) => calls.push(["second", data]);
+  other.onmessage = ({ data }) => calls.push(["other", data]);
+  const [, secondSocket, otherSocket] = browser.sockets;
+  assert.deepEqual(otherSocket?.protocols[1], "headrace.token.o.t.h");
+  secondSocket?.open();
+  otherSocket?.open();
+  secondSocket?.message("101-0", "a");
+  otherSocket?.message("101-0", "b");
+  assert.deepEqual(calls, [
     ["second", "a"],
     ["other", "b"],
   ]);
 });
 
-test("send posts to the server with the token", async () => {
-  const { browser, socket, heard } = await opened();
+test("send() posts to the server with the token", async () => {
+  const { browser, socket, takeEvents } = await opened();
   const { fetch } = new FakeBrowser().platform;
   assert.ok(fetch);
   const posts: [string, RequestInit][] = [];
@@ -261,8 +262,8 @@ test("send posts to the server with the token", async () => {
   assert.equal(posts[0]?.[1].body, '{"data":"hi"}');
   assert.equal(new Headers(posts[0]?.[1].headers).get("authorization"), "Bearer h.p.s");
   assert.equal(posts[1]?.[1].body, '{"data":"7"}');
-  assert.deepEqual(heard(), [["onerror", { description: "HTTP 403", code: 403 }]]);
-  assert.equal(socket.readyState, 1, "a send that failed does not end the socket");
+  assert.deepEqual(takeEvents(), [["onerror", { description: "HTTP 403", code: 403 }]]);
+  assert.equal(socket.readyState, 1, "a failed send does not close the socket");
   socket.close();
   assert.equal(socket.send("late"), false);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { browserPlatform } from "../src/platform.js";
 
-/** What of a window the platform uses, put over Node's own globals for the time of a test. */
+/** The globals of a window that the platform uses. A test may replace them; they are restored after it. */
 const NAMES = ["addEventListener", "removeEventListener", "document", "sessionStorage"] as const;
 const originals = new Map<string, PropertyDescriptor | undefined>();
 
@@ -29,7 +29,7 @@ function makePage() {
   return { page, document };
 }
 
-test("wakes when online, when visible, and when back from the back-forward cache", () => {
+test("onWake: online, visible, and restored from the back-forward cache", () => {
   const { page, document } = makePage();
   const woken: boolean[] = [];
   const stop = browserPlatform().onWake((online) => woken.push(online));
@@ -39,7 +39,7 @@ test("wakes when online, when visible, and when back from the back-forward cache
   assert.deepEqual(woken, [true, false, false]);
   document.visibilityState = "hidden";
   document.dispatchEvent(new Event("visibilitychange"));
-  assert.equal(woken.length, 3, "not when it is hidden");
+  assert.equal(woken.length, 3, "not when hidden");
   stop();
   document.visibilityState = "visible";
   page.dispatchEvent(new Event("online"));
@@ -47,7 +47,7 @@ test("wakes when online, when visible, and when back from the back-forward cache
   assert.equal(woken.length, 3);
 });
 
-test("does without a page, as in a worker or in Node", () => {
+test("works without a page, as in a worker or in Node", () => {
   const platform = browserPlatform();
   platform.onWake(() => {})();
   assert.equal(platform.isOnline(), true);
@@ -57,7 +57,7 @@ test("does without a page, as in a worker or in Node", () => {
   assert.ok(platform.random() < 1);
 });
 
-test("does without a storage that the page may not use", () => {
+test("works without storage that the page may not use", () => {
   Object.defineProperty(globalThis, "sessionStorage", {
     configurable: true,
     get: () => {

@@ -1,4 +1,4 @@
-// Bundles each test file, so that Node reads TypeScript, and runs them with Node's own test runner.
+// Bundles each test file, so that Node can run TypeScript, and runs the tests with Node's test runner.
 
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -7,13 +7,14 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const names = (await readdir(here)).filter((name) => name.endsWith(".test.ts"));
+const names = (await readdir(here, { recursive: true })).filter((name) => name.endsWith(".test.ts"));
 const outdir = await mkdtemp(join(here, "../node_modules/.headrace-test-"));
 try {
   await build({
     absWorkingDir: here,
     entryPoints: names,
     outdir,
+    outbase: here,
     outExtension: { ".js": ".mjs" },
     bundle: true,
     packages: "external",

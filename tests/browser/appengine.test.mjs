@@ -1,9 +1,11 @@
-// A page that was written for App Engine's Channel API, on a site of its own: another origin.
+// A page that was written for App Engine's Channel API, on a site with another origin.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API_KEY, ask, openPage, startBoth, stopBoth, tokenFor } from "./harness.mjs";
-import { startSite } from "./site.mjs";
+import { API_KEY, mintToken, post } from "./helpers/api.mjs";
+import { startAppSite } from "./helpers/app_site.mjs";
+import { openPage } from "./helpers/browser.mjs";
+import { startServerAndBrowser, stopServerAndBrowser } from "./helpers/server.mjs";
 
 let site;
 let server;
@@ -11,148 +13,151 @@ let browser;
 let page;
 
 before(async () => {
-  site = await startSite();
+  site = await startAppSite();
   const env = { HEADRACE_ALLOWED_ORIGINS: site.url };
-  ({ server, browser } = await startBoth({ env }));
-  site.use(server.url);
+  ({ server, browser } = await startServerAndBrowser({ env }));
+  site.setServerUrl(server.url);
   page = await openPage(browser);
 });
 
 after(async () => {
-  await stopBoth(server, browser);
+  await stopServerAndBrowser(server, browser);
   await site?.stop();
 });
 
-async function tokenOf(clientId) {
-  const { token } = await ask(server.url, "/v1/channels", { client_id: clientId });
+async function createChannel(clientId) {
+  const { token } = await post(server.url, "/v1/channels", { client_id: clientId });
   return token;
 }
 
-/** Wait until the handlers were called `count` times; what they were told. */
-async function seen(count) {
-  await page.waitForFunction((least) => window.seen.length >= least, count);
-  return page.evaluate(() => window.seen);
+/** Waits until the handlers have been called `count` times; returns the calls. */
+async function handlerCalls(count) {
+  await page.waitForFunction((least) => window.calls.length >= least, count);
+  return page.evaluate(() => window.calls);
 }
 
-/** What a call of a handler looks like when all is well. */
+/** Returns the record of a correct call of a handler. */
 function call(name, event, state) {
-  return { name, event, self: true, state, inside: false };
+  return { name, event, thisIsSocket: true, state, duringOpen: false };
 }
 
 const CONNECTING = 0;
 const OPEN = 1;
 const CLOSED = 3;
 
-test("messages reach the handlers, `this` is the socket, and nothing is called inside open()", async () => {
+test("handlers receive messages with the socket as `this`, and none is called inside open()", async () => {
   await page.goto(site.url);
-  const token = await tokenOf("alice");
-  const { state, states, constants, known } = await page.evaluate((given) => {
-    listen(given);
+  const token = await createChannel("alice");
+  const { state, states, channelType, isSocket } = await page.evaluate((given) => {
+    openChannel(given);
     return {
       state: socket.readyState,
       states: goog.appengine.Socket.ReadyState,
-      known: socket instanceof goog.appengine.Socket,
-      constants: typeof goog.appengine.Channel,
+      isSocket: socket instanceof goog.appengine.Socket,
+      channelType: typeof goog.appengine.Channel,
     };
   }, token);
-  assert.deepEqual([state, known, constants], [CONNECTING, true, "function"]);
+  assert.deepEqual([state, isSocket, channelType], [CONNECTING, true, "function"]);
   assert.deepEqual(states, { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
-  assert.deepEqual(await seen(1), [call("open", {}, OPEN)]);
+  assert.deepEqual(await handlerCalls(1), [call("open", {}, OPEN)]);
 
   const texts = ["first", '{"json": "stays text"}', "Grüße, 你好 👩🏽‍🚀"];
-  for (const data of texts) await ask(server.url, "/v1/send", { to: "alice", data });
-  const messages = (await seen(4)).slice(1);
+  for (const data of texts) await post(server.url, "/v1/send", { to: "alice", data });
+  const messages = (await handlerCalls(4)).slice(1);
   assert.deepEqual(
     messages,
     texts.map((data) => call("message", { data }, OPEN)),
   );
-  assert.deepEqual(page.faults, []);
+  assert.deepEqual(page.errors, []);
 });
 
 test("handlers are copied at open(), and those assigned later are called", async () => {
   await page.goto(site.url);
-  const token = await tokenOf("bob");
+  const token = await createChannel("bob");
   await page.evaluate((given) => {
-    const handler = handlers();
+    const handler = makeHandlers();
     socket = new goog.appengine.Channel(given).open(handler);
-    handler.onmessage = () => seen.push("a handler that came too late");
+    handler.onmessage = () => calls.push("assigned to the handler object after open()");
   }, token);
-  await seen(1);
-  await ask(server.url, "/v1/send", { to: "bob", data: "1" });
-  await seen(2);
+  await handlerCalls(1);
+  await post(server.url, "/v1/send", { to: "bob", data: "1" });
+  await handlerCalls(2);
   await page.evaluate(() => {
-    socket.onmessage = ({ data }) => seen.push(`assigned later: ${data}`);
+    socket.onmessage = ({ data }) => calls.push(`assigned later: ${data}`);
   });
-  await ask(server.url, "/v1/send", { to: "bob", data: "2" });
-  assert.deepEqual(await seen(3), [
+  await post(server.url, "/v1/send", { to: "bob", data: "2" });
+  assert.deepEqual(await handlerCalls(3), [
     call("open", {}, OPEN),
     call("message", { data: "1" }, OPEN),
     "assigned later: 2",
   ]);
 });
 
-test("open() without a handler, and handlers that are missing, are tolerated", async () => {
+test("open() accepts no handler object, and handlers may be missing", async () => {
   await page.goto(site.url);
-  const token = await tokenOf("carol");
+  const token = await createChannel("carol");
   await page.evaluate((given) => {
     socket = new goog.appengine.Channel(given).open();
-    socket.onmessage = handlers().onmessage;
+    socket.onmessage = makeHandlers().onmessage;
     socket.onopen = null;
   }, token);
-  await ask(server.url, "/v1/send", { to: "carol", data: "heard" });
-  assert.deepEqual(await seen(1), [call("message", { data: "heard" }, OPEN)]);
-  assert.deepEqual(page.faults, []);
+  await post(server.url, "/v1/send", { to: "carol", data: "received" });
+  assert.deepEqual(await handlerCalls(1), [call("message", { data: "received" }, OPEN)]);
+  assert.deepEqual(page.errors, []);
 });
 
-test("close() fires onclose once and later; the channel opens again with a new socket", async () => {
+test("close() calls onclose once, asynchronously; open() again returns a new socket", async () => {
   await page.goto(site.url);
-  const token = await tokenOf("dave");
+  const token = await createChannel("dave");
   await page.evaluate((given) => {
     window.channel = new goog.appengine.Channel(given);
-    socket = channel.open(handlers());
+    socket = channel.open(makeHandlers());
   }, token);
-  await seen(1);
-  const atOnce = await page.evaluate(() => {
+  await handlerCalls(1);
+  const afterClose = await page.evaluate(() => {
     socket.close();
     socket.close();
-    return { calls: seen.length, state: socket.readyState };
+    return { count: calls.length, state: socket.readyState };
   });
-  assert.equal(atOnce.calls, 1);
-  assert.ok(atOnce.state > OPEN, `readyState ${atOnce.state} after close()`);
-  assert.deepEqual((await seen(2))[1], call("close", {}, CLOSED));
+  assert.equal(afterClose.count, 1);
+  assert.ok(afterClose.state > OPEN, `readyState ${afterClose.state} after close()`);
+  assert.deepEqual((await handlerCalls(2))[1], call("close", {}, CLOSED));
 
   await page.evaluate(() => {
-    window.earlier = socket;
-    socket = channel.open(handlers());
+    window.firstSocket = socket;
+    socket = channel.open(makeHandlers());
   });
-  await seen(3);
-  await ask(server.url, "/v1/send", { to: "dave", data: "again" });
-  const calls = await seen(4);
+  await handlerCalls(3);
+  await post(server.url, "/v1/send", { to: "dave", data: "again" });
+  const calls = await handlerCalls(4);
   assert.deepEqual(calls.slice(2), [call("open", {}, OPEN), call("message", { data: "again" }, OPEN)]);
-  assert.deepEqual(await page.evaluate(() => [earlier === socket, earlier.readyState]), [false, CLOSED]);
+  assert.deepEqual(await page.evaluate(() => [firstSocket === socket, firstSocket.readyState]), [
+    false,
+    CLOSED,
+  ]);
 });
 
-for (const [fault, description, make] of [
-  ["not a token", "Invalid+token.", () => "no token at all"],
-  ["a token signed with another secret", "Invalid+token.", () => `${tokenFor("erin")}x`],
-  ["a token that had expired", "Token+timed+out.", () => tokenFor("erin", -1)],
+for (const [title, description, makeToken] of [
+  ["an undecodable token", "Invalid+token.", () => "no token at all"],
+  ["a token signed with another secret", "Invalid+token.", () => `${mintToken("erin")}x`],
+  ["an expired token", "Token+timed+out.", () => mintToken("erin", -1)],
 ]) {
-  test(`${fault}: onerror with 401 and the old description, then onclose`, async () => {
+  test(`${title}: onerror with 401 and App Engine's description, then onclose`, async () => {
     await page.goto(site.url);
-    await page.evaluate((token) => listen(token), make());
-    const [error, close] = await seen(2);
+    await page.evaluate((token) => openChannel(token), makeToken());
+    const [error, close] = await handlerCalls(2);
     assert.deepEqual(error.event, { description, code: 401 });
-    assert.deepEqual([error.name, error.self, error.inside], ["error", true, false]);
+    assert.deepEqual([error.name, error.thisIsSocket, error.duringOpen], ["error", true, false]);
     assert.deepEqual(close, call("close", {}, CLOSED));
   });
 }
 
 test("a token that expires while connected: onerror with 401, then onclose", async () => {
   await page.goto(site.url);
-  await page.evaluate((token) => listen(token), tokenFor("frank", 3));
-  await seen(1);
-  await ask(server.url, "/v1/send", { to: "frank", data: "in time" });
-  const calls = await seen(4);
+  await page.evaluate((token) => openChannel(token), mintToken("frank", 3));
+  await handlerCalls(1);
+  await post(server.url, "/v1/send", { to: "frank", data: "before the expiry" });
+  const calls = await handlerCalls(4);
   assert.deepEqual(
     calls.map(({ name }) => name),
     ["open", "message", "error", "close"],
@@ -161,62 +166,65 @@ test("a token that expires while connected: onerror with 401, then onclose", asy
   assert.deepEqual(calls[3], call("close", {}, CLOSED));
 });
 
-test("a channel that the application has closed: onerror with 401, then onclose", async () => {
+test("a channel that the application has deleted: onerror with 401, then onclose", async () => {
   await page.goto(site.url);
-  await page.evaluate((token) => listen(token), await tokenOf("oscar"));
-  await seen(1);
+  await page.evaluate((token) => openChannel(token), await createChannel("oscar"));
+  await handlerCalls(1);
   const response = await fetch(`${server.url}/v1/channels/oscar`, {
     method: "DELETE",
     headers: { authorization: `Bearer ${API_KEY}` },
   });
-  assert.ok(response.ok, `DELETE was answered with ${response.status}`);
-  const calls = await seen(3);
+  assert.ok(response.ok, `the response to DELETE is ${response.status}`);
+  const calls = await handlerCalls(3);
   assert.deepEqual(calls[1].event, { description: "Token+revoked.", code: 401 });
   assert.deepEqual(calls[2], call("close", {}, CLOSED));
 });
 
-test("it opens from the head, before there is a body", async () => {
-  const token = await tokenOf("grace");
+test("a channel can be opened in the head, before the body exists", async () => {
+  const token = await createChannel("grace");
   await page.goto(`${site.url}/early#${token}`);
   assert.equal(await page.evaluate(() => window.body), null);
-  await ask(server.url, "/v1/send", { to: "grace", data: "good morning" });
-  assert.deepEqual(await seen(2), [call("open", {}, OPEN), call("message", { data: "good morning" }, OPEN)]);
+  await post(server.url, "/v1/send", { to: "grace", data: "good morning" });
+  assert.deepEqual(await handlerCalls(2), [
+    call("open", {}, OPEN),
+    call("message", { data: "good morning" }, OPEN),
+  ]);
 });
 
-test("several channels in one page each get their own messages", async () => {
+test("each of several channels in one page receives its own messages", async () => {
   await page.goto(site.url);
-  const tokens = await Promise.all(["heidi", "ivan"].map(tokenOf));
+  const tokens = await Promise.all(["heidi", "ivan"].map(createChannel));
   await page.evaluate((given) => {
     for (const [index, token] of given.entries()) {
-      const onmessage = ({ data }) => seen.push([index, data]);
+      const onmessage = ({ data }) => calls.push([index, data]);
       new goog.appengine.Channel(token).open({ onmessage });
     }
   }, tokens);
-  await ask(server.url, "/v1/send", { to: "ivan", data: "for ivan" });
-  await seen(1);
-  await ask(server.url, "/v1/send", { to: "heidi", data: "for heidi" });
-  assert.deepEqual(await seen(2), [
+  await post(server.url, "/v1/send", { to: "ivan", data: "for ivan" });
+  await handlerCalls(1);
+  await post(server.url, "/v1/send", { to: "heidi", data: "for heidi" });
+  assert.deepEqual(await handlerCalls(2), [
     [1, "for ivan"],
     [0, "for heidi"],
   ]);
 });
 
-test("send() reaches the server, whose no is told by onerror and ends nothing", async () => {
+test("send() is refused by the server: onerror with 403, and the socket stays open", async () => {
   await page.goto(site.url);
-  await page.evaluate((token) => listen(token), await tokenOf("judy"));
-  await seen(1);
+  await page.evaluate((token) => openChannel(token), await createChannel("judy"));
+  await handlerCalls(1);
   await page.evaluate(() => socket.send("an update-message"));
-  const [, error] = await seen(2);
+  const [, error] = await handlerCalls(2);
   assert.deepEqual([error.name, error.event.code, error.state], ["error", 403, OPEN]);
-  await ask(server.url, "/v1/send", { to: "judy", data: "still here" });
-  assert.deepEqual((await seen(3))[2], call("message", { data: "still here" }, OPEN));
+  await post(server.url, "/v1/send", { to: "judy", data: "after the error" });
+  assert.deepEqual((await handlerCalls(3))[2], call("message", { data: "after the error" }, OPEN));
 });
 
-test("a page of an origin that is not allowed gets nothing", async () => {
-  const stranger = await openPage(browser);
-  await stranger.goto(site.strangerUrl);
-  const token = await tokenOf("mallory");
-  const outcome = await stranger.evaluate(
+test("a page of an origin that is not allowed cannot connect", async () => {
+  const otherPage = await openPage(browser);
+  await otherPage.goto(site.otherOriginUrl);
+  const token = await createChannel("mallory");
+  const result = await otherPage.evaluate(
     ([url, given]) =>
       new Promise((resolve) => {
         const connection = new WebSocket(url, ["headrace.v1", `headrace.token.${given}`]);
@@ -225,6 +233,6 @@ test("a page of an origin that is not allowed gets nothing", async () => {
       }),
     [`${server.url.replace("http", "ws")}/v1/connect`, token],
   );
-  assert.equal(outcome, 1006);
-  await stranger.context().close();
+  assert.equal(result, 1006);
+  await otherPage.context().close();
 });

@@ -1,9 +1,10 @@
-// The examples, each as two people use it. Pictures of them come into tests/screenshots/.
+// Each example, used by two people, with screenshots in tests/screenshots/.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { freePorts, pictures, startExample } from "./example.mjs";
-import { launchBrowser, openPage } from "./harness.mjs";
+import { launchBrowser, openPage } from "./helpers/browser.mjs";
+import { findFreePorts, startExample } from "./helpers/example_process.mjs";
+import { takeScreenshots } from "./helpers/screenshots.mjs";
 
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -16,7 +17,7 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** Run `steps` with the example's address, and end the example in any case. */
+/** Starts an example, calls `steps` with its URL, and stops the example. */
 async function withExample(name, { env, args }, steps) {
   const example = await startExample(name, env, args);
   try {
@@ -26,24 +27,24 @@ async function withExample(name, { env, args }, steps) {
   }
 }
 
-test("chat-rooms: two people talk, see who is online, and part", () =>
+test("chat-rooms: two people exchange lines, see who is online, and leave", () =>
   withExample("chat-rooms", { env: { PORT: "0" } }, async (url) => {
-    const walkIn = async (name, options, path = "/") => {
+    const enter = async (name, options, path = "/") => {
       const page = await openPage(browser, options);
       await page.goto(url + path);
       await page.getByLabel("Your name").fill(name);
-      if (name === "Ada") await pictures(page, "chat-rooms-phone-door");
-      await page.getByRole("button", { name: "Walk in" }).click();
+      if (name === "Ada") await takeScreenshots(page, "chat-rooms-phone-enter");
+      await page.getByRole("button", { name: "Join" }).click();
       await page.getByRole("status").filter({ hasText: "Connected" }).waitFor();
       return page;
     };
-    const say = async (page, text) => {
-      await page.getByLabel("Your line").fill(text);
-      await page.getByLabel("Your line").press("Enter");
+    const sendLine = async (page, text) => {
+      await page.getByLabel("Your message").fill(text);
+      await page.getByLabel("Your message").press("Enter");
     };
-    const heard = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor();
-    const people = (page) => page.getByLabel("Who is here").locator(".name");
-    const online = async (page, names) => {
+    const waitForLine = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor();
+    const people = (page) => page.getByLabel("People in this room").locator(".name");
+    const waitForPeople = async (page, names) => {
       await people(page)
         .nth(names.length - 1)
         .waitFor();
@@ -53,63 +54,63 @@ test("chat-rooms: two people talk, see who is online, and part", () =>
       );
       assert.deepEqual(await people(page).allTextContents(), names);
     };
-    const count = (page, room, text) =>
+    const waitForRoomCount = (page, room, text) =>
       page.getByRole("link", { name: room }).filter({ hasText: text }).waitFor();
 
-    const ada = await walkIn("Ada", PHONE);
-    await online(ada, ["Ada"]);
-    await say(ada, "Is anybody there?");
-    await heard(ada, "Is anybody there?");
+    const ada = await enter("Ada", PHONE);
+    await waitForPeople(ada, ["Ada"]);
+    await sendLine(ada, "The first line");
+    await waitForLine(ada, "The first line");
 
-    // Who comes later sees what was said before, and is seen.
-    const ben = await walkIn("Ben", DESKTOP);
-    await heard(ben, "Is anybody there?");
-    await online(ben, ["Ada", "Ben"]);
-    await online(ada, ["Ada", "Ben"]);
-    await ada.getByText("Ben came in").waitFor();
+    // A person who enters later sees the earlier lines, and is displayed to the others.
+    const ben = await enter("Ben", DESKTOP);
+    await waitForLine(ben, "The first line");
+    await waitForPeople(ben, ["Ada", "Ben"]);
+    await waitForPeople(ada, ["Ada", "Ben"]);
+    await ada.getByText("Ben joined").waitFor();
     const markup =
-      "<b>I am</b>, since just now. I brought the long way of saying what could be said in a word.";
-    await say(ben, markup);
-    await heard(ada, markup);
-    await say(ada, "Good.");
-    await heard(ben, "Good.");
-    await pictures(ada, "chat-rooms-phone");
-    await pictures(ben, "chat-rooms-desktop");
+      "<b>Yes</b>, I have just entered. This line is long enough to be wrapped on a narrow screen.";
+    await sendLine(ben, markup);
+    await waitForLine(ada, markup);
+    await sendLine(ada, "Good.");
+    await waitForLine(ben, "Good.");
+    await takeScreenshots(ada, "chat-rooms-phone");
+    await takeScreenshots(ben, "chat-rooms-desktop");
 
-    // Another room is another group: what is said there stays there.
+    // Another room is another group. Its lines are displayed only there.
     await ben.getByLabel("Name of a new room").fill("Back yard");
     await ben.getByLabel("Name of a new room").press("Enter");
     await ben.getByRole("heading", { name: "Back yard" }).waitFor();
     await ada.getByText("Ben left").waitFor();
-    await online(ada, ["Ada"]);
-    await count(ada, "Back yard", "1");
-    await say(ben, "It is quiet here.");
-    await heard(ben, "It is quiet here.");
-    await say(ada, "And here.");
-    await heard(ada, "And here.");
-    assert.equal(await ada.getByText("It is quiet here.").count(), 0);
-    assert.equal(await ben.getByText("And here.").count(), 0);
+    await waitForPeople(ada, ["Ada"]);
+    await waitForRoomCount(ada, "Back yard", "1");
+    await sendLine(ben, "A line in the back yard.");
+    await waitForLine(ben, "A line in the back yard.");
+    await sendLine(ada, "A line in the first room.");
+    await waitForLine(ada, "A line in the first room.");
+    assert.equal(await ada.getByText("A line in the back yard.").count(), 0);
+    assert.equal(await ben.getByText("A line in the first room.").count(), 0);
     await ada.getByRole("link", { name: "Back yard" }).click();
-    await heard(ada, "It is quiet here.");
-    await online(ben, ["Ben", "Ada"]);
+    await waitForLine(ada, "A line in the back yard.");
+    await waitForPeople(ben, ["Ben", "Ada"]);
 
-    // A reload stays the same person; who closes the page has left.
+    // After a reload the person is the same. A person who closes the page has left.
     await ben.reload();
-    await heard(ben, "It is quiet here.");
-    await online(ben, ["Ben", "Ada"]);
+    await waitForLine(ben, "A line in the back yard.");
+    await waitForPeople(ben, ["Ben", "Ada"]);
     await ben.context().close();
     await ada.getByText("Ben left").waitFor();
-    await online(ada, ["Ada"]);
-    assert.deepEqual([ada.faults, ben.faults], [[], []]);
+    await waitForPeople(ada, ["Ada"]);
+    assert.deepEqual([ada.errors, ben.errors], [[], []]);
     await ada.context().close();
   }));
 
-/** X begins a game and O joins it by its link. */
-async function beginGame(url) {
+/** Starts a game as X, and joins it as O with its link. */
+async function startGame(url) {
   const x = await openPage(browser, DESKTOP);
   await x.goto(url);
   await x.getByRole("button", { name: "New game" }).click();
-  await x.getByRole("status").filter({ hasText: "Waiting for somebody" }).waitFor();
+  await x.getByRole("status").filter({ hasText: "Waiting for an opponent" }).waitFor();
   const o = await openPage(browser, PHONE);
   await o.goto(await x.getByLabel("Send this link").inputValue());
   await o.getByText("You play O").waitFor();
@@ -117,130 +118,130 @@ async function beginGame(url) {
   return { x, o };
 }
 
-const status = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
-const presence = (page, mark) => page.locator(`#players [data-mark=${mark}] .presence`);
+const waitForStatus = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+const presenceOf = (page, mark) => page.locator(`#players [data-mark=${mark}] .presence`);
 
-/** Take cells in turn, each move when the page says whose turn it is, and wait until both show it. */
+/** Takes cells in turn, each when the page shows that it is its turn, and waits until both pages show it. */
 async function playGame({ x, o }, cells, first = "X") {
   const pages = first === "X" ? [x, o] : [o, x];
   for (const [turn, cell] of cells.entries()) {
     const page = pages[turn % 2];
     const mark = page === x ? "X" : "O";
-    await status(page, "Your turn");
+    await waitForStatus(page, "Your turn");
     await page.getByRole("button", { name: `${cell}: empty` }).click();
     for (const each of pages) await each.getByRole("button", { name: `${cell}: ${mark}` }).waitFor();
   }
 }
 
 async function withGame(args, steps) {
-  const [PORT, HEADRACE_PORT, APP_PORT] = await freePorts(3);
+  const [PORT, HEADRACE_PORT, APP_PORT] = await findFreePorts(3);
   await withExample("tic-tac-toe", { env: { PORT, HEADRACE_PORT, APP_PORT }, args }, async (url) => {
-    const players = await beginGame(url);
+    const players = await startGame(url);
     await steps(players);
-    assert.deepEqual([players.x.faults, players.o.faults], [[], []]);
+    assert.deepEqual([players.x.errors, players.o.errors], [[], []]);
     await players.x.context().close();
     await players.o.context().close();
   });
 }
 
-test("tic-tac-toe: a game to its end, behind nginx, with the script of the page's own origin", () =>
+test("tic-tac-toe: a complete game behind nginx, with the script from the page's origin", () =>
   withGame(["--nginx"], async ({ x, o }) => {
     assert.equal(await o.locator('script[src="/_ah/channel/jsapi"]').count(), 1);
     await playGame({ x, o }, ["Top left", "Middle centre", "Top centre", "Bottom left"]);
-    // Against the rules: a cell that is taken, and out of turn.
+    // Invalid moves: a cell that is taken, and a move out of turn.
     for (const [page, cell] of [
       [x, 4],
       [o, 2],
     ]) {
-      const answer = await page.request.post(`${page.url()}/move`, { form: { cell } });
-      assert.equal(answer.status(), 409);
+      const response = await page.request.post(`${page.url()}/move`, { form: { cell } });
+      assert.equal(response.status(), 409);
     }
-    await pictures(o, "tic-tac-toe-phone-turn");
+    await takeScreenshots(o, "tic-tac-toe-phone-turn");
     await playGame({ x, o }, ["Top right"]);
-    await status(x, "You win!");
-    await status(o, "You lose");
-    await pictures(x, "tic-tac-toe-desktop-won");
+    await waitForStatus(x, "You win!");
+    await waitForStatus(o, "You lose");
+    await takeScreenshots(x, "tic-tac-toe-desktop-won");
 
-    // The loser begins the next one. A reload changes nothing.
+    // The loser begins the next game. A reload does not change the game.
     await x.getByRole("button", { name: "Play again" }).click();
     await playGame({ x, o }, ["Middle centre"], "O");
     await x.reload();
-    await status(x, "Your turn");
+    await waitForStatus(x, "Your turn");
     assert.equal(await x.locator("#players [data-mark=X] .score").textContent(), "1");
     await x.getByRole("button", { name: "Middle centre: O" }).waitFor();
   }));
 
-test("tic-tac-toe: without nginx, each sees whether the other one is online", () =>
+test("tic-tac-toe: without nginx, each player sees whether the other is online", () =>
   withGame([], async ({ x, o }) => {
     for (const page of [x, o]) {
-      for (const mark of ["X", "O"]) await presence(page, mark).filter({ hasText: "online" }).waitFor();
+      for (const mark of ["X", "O"]) await presenceOf(page, mark).filter({ hasText: "online" }).waitFor();
     }
     await playGame({ x, o }, ["Bottom right"]);
-    const address = o.url();
+    const url = o.url();
     await o.goto("about:blank");
-    await presence(x, "O").filter({ hasText: "away" }).waitFor();
-    await o.goto(address);
-    await presence(x, "O").filter({ hasText: "online" }).waitFor();
+    await presenceOf(x, "O").filter({ hasText: "offline" }).waitFor();
+    await o.goto(url);
+    await presenceOf(x, "O").filter({ hasText: "online" }).waitFor();
     await o.getByRole("button", { name: "Bottom right: X" }).waitFor();
   }));
 
-test("whiteboard: a stroke grows on the other screen, stays, and is there for those who come later", async () => {
-  const [PORT, HEADRACE_PORT] = await freePorts(2);
+test("whiteboard: a stroke is displayed live to others, kept, and displayed to those who join later", async () => {
+  const [PORT, HEADRACE_PORT] = await findFreePorts(2);
   await withExample("whiteboard", { env: { PORT, HEADRACE_PORT } }, async (url) => {
-    const open = async (address, options) => {
+    const openBoard = async (boardUrl, options) => {
       const page = await openPage(browser, options);
-      await page.goto(address);
-      await status(page, "Connected");
+      await page.goto(boardUrl);
+      await waitForStatus(page, "Connected");
       return page;
     };
-    const strokes = (page, text) =>
+    const waitForStrokes = (page, text) =>
       page.getByRole("img", { name: `The drawing: ${text}`, exact: true }).waitFor();
-    const people = (page, count) =>
+    const waitForPeople = (page, count) =>
       page.waitForFunction(
         (wanted) => document.querySelectorAll("#people li").length === wanted,
         count,
-        { polling: 100 }, // not with each frame: a page that is not in front may draw none
+        { polling: 100 }, // not with each animation frame: a page in the background may have none
       );
-    /** Whether a canvas has any colour near a place, given in parts of its side. */
+    /** Returns true if a canvas has any colour near a point, given in fractions of its side. */
     const isDrawn = ([id, x, y]) => {
       const canvas = document.getElementById(id);
       const copy = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true });
       copy.drawImage(canvas, x * canvas.width - 4, y * canvas.width - 4, 8, 8, 0, 0, 8, 8);
       return copy.getImageData(0, 0, 8, 8).data.some((part) => part > 0);
     };
-    /** Points of a heart, in parts of the board's side. */
+    /** Points of a heart, in fractions of the board's side. */
     const heart = Array.from({ length: 41 }, (_, i) => {
       const t = (i / 40) * 2 * Math.PI;
       const y = 13 * Math.cos(t) - 5 * Math.cos(2 * t) - 2 * Math.cos(3 * t) - Math.cos(4 * t);
       return [0.4 + 0.016 * 16 * Math.sin(t) ** 3, 0.42 - 0.016 * y];
     });
 
-    const ada = await open(url, DESKTOP);
-    const ben = await open(ada.url(), PHONE);
-    await people(ada, 2);
-    await people(ben, 2);
+    const ada = await openBoard(url, DESKTOP);
+    const ben = await openBoard(ada.url(), PHONE);
+    await waitForPeople(ada, 2);
+    await waitForPeople(ben, 2);
 
-    // A hand that has not let go yet: seen by the other one, and not kept.
+    // A stroke whose button is still pressed is displayed to others, but not kept.
     const box = await ada.locator("#live").boundingBox();
-    const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
-    await ada.getByLabel("Brick").check();
-    await ada.mouse.move(...at(heart[0]));
+    const toPixels = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+    await ada.getByLabel("Red").check();
+    await ada.mouse.move(...toPixels(heart[0]));
     await ada.mouse.down();
-    for (const point of heart.slice(1, 30)) await ada.mouse.move(...at(point));
+    for (const point of heart.slice(1, 30)) await ada.mouse.move(...toPixels(point));
     await ben.waitForFunction(isDrawn, ["live", ...heart[20]]);
     await ben.locator(".cursor span").waitFor();
-    await strokes(ben, "empty");
-    await pictures(ben, "whiteboard-phone-live");
-    for (const point of heart.slice(30)) await ada.mouse.move(...at(point));
+    await waitForStrokes(ben, "empty");
+    await takeScreenshots(ben, "whiteboard-phone-live");
+    for (const point of heart.slice(30)) await ada.mouse.move(...toPixels(point));
     await ada.mouse.up();
-    await strokes(ben, "1 stroke");
+    await waitForStrokes(ben, "1 stroke");
     await ben.waitForFunction(isDrawn, ["drawing", ...heart[39]]);
     assert.equal(await ben.evaluate(isDrawn, ["live", ...heart[20]]), false);
 
-    // A finger on a phone.
+    // Drawing with a finger on a phone.
     const touch = await ben.context().newCDPSession(ben);
     const pad = await ben.locator("#live").boundingBox();
-    await ben.getByLabel("Water").check();
+    await ben.getByLabel("Teal").check();
     for (let i = 0; i <= 20; i++) {
       const touchPoints = [
         { x: pad.x + pad.width * (0.15 + i * 0.025), y: pad.y + pad.height * (0.8 + 0.05 * Math.sin(i)) },
@@ -248,31 +249,31 @@ test("whiteboard: a stroke grows on the other screen, stays, and is there for th
       await touch.send("Input.dispatchTouchEvent", { type: i ? "touchMove" : "touchStart", touchPoints });
     }
     await touch.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
-    await strokes(ada, "2 strokes");
+    await waitForStrokes(ada, "2 strokes");
 
-    // Keys.
+    // Drawing with keys.
     await ada.getByRole("application", { name: "Board" }).focus();
     for (const key of ["ArrowRight", " ", "ArrowRight", "ArrowDown", " "]) await ada.keyboard.press(key);
-    await strokes(ben, "3 strokes");
+    await waitForStrokes(ben, "3 strokes");
     await ada.getByRole("button", { name: "Undo" }).click();
-    await strokes(ben, "2 strokes");
+    await waitForStrokes(ben, "2 strokes");
 
-    // Who comes later, and who has gone.
-    const cid = await open(ada.url(), DESKTOP);
-    await strokes(cid, "2 strokes");
-    await people(ada, 3);
-    await people(cid, 3); // before that it knows of no hand that could be shown
+    // A person who joins later, and one who leaves.
+    const cid = await openBoard(ada.url(), DESKTOP);
+    await waitForStrokes(cid, "2 strokes");
+    await waitForPeople(ada, 3);
+    await waitForPeople(cid, 3); // a cursor is displayed only for known people
     await cid.bringToFront();
-    await ada.mouse.move(...at([0.7, 0.3]));
+    await ada.mouse.move(...toPixels([0.7, 0.3]));
     await cid.locator(".cursor span:visible").waitFor();
-    await pictures(cid, "whiteboard-desktop");
-    await pictures(ben, "whiteboard-phone");
+    await takeScreenshots(cid, "whiteboard-desktop");
+    await takeScreenshots(ben, "whiteboard-phone");
     await ben.context().close();
     cid.on("dialog", (dialog) => dialog.accept());
     await cid.getByRole("button", { name: "Clear" }).click();
-    await strokes(ada, "empty");
-    await people(ada, 2);
-    assert.deepEqual([ada.faults, ben.faults, cid.faults], [[], [], []]);
+    await waitForStrokes(ada, "empty");
+    await waitForPeople(ada, 2);
+    assert.deepEqual([ada.errors, ben.errors, cid.errors], [[], [], []]);
     await ada.context().close();
     await cid.context().close();
   });

@@ -1,197 +1,208 @@
-// Losslessness in pages: connections break at random bytes, the server is restarted, handed over
-// and killed, while Chromium's pages listen over every transport.
+// Losslessness in pages: connections break at random bytes and the server is restarted, handed over
+// and killed while pages in Chromium receive messages over every transport.
 //
 //     node tests/browser/lossless.mjs --seed 1 --messages 20000 --faults 300 --drops 0.2 --restarts 6 --kills 2 --tabs 7
 //
-// is the long form of lossless.test.mjs. The seed decides every choice.
+// is a long run; lossless.test.mjs has a short one. The seed determines every choice.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { openGate } from "./gate.mjs";
-import { ask, beginServer, launchBrowser, startServer, watch } from "./harness.mjs";
-import { connected, LADDER, listen, noted, notesOf } from "./listener.mjs";
-import { judge, Publisher } from "./stream.mjs";
+import { post } from "./helpers/api.mjs";
+import { launchBrowser, monitorPage } from "./helpers/browser.mjs";
+import { startFaultProxy } from "./helpers/fault_proxy.mjs";
+import { Publisher } from "./helpers/publisher.mjs";
+import { seededRandom } from "./helpers/random.mjs";
+import {
+  FALLBACK,
+  openRecordedChannel,
+  recordedEvents,
+  waitForEvent,
+  waitUntilOpen,
+} from "./helpers/recording_page.mjs";
+import { spawnServer, startServer } from "./helpers/server.mjs";
+import { verify } from "./helpers/verification.mjs";
 
-/** From the end of the faults until every page has everything. */
-const END_TIMEOUT_MS = 15_000;
+/** The longest time from the last fault until every page has everything. */
+const FINISH_TIMEOUT_MS = 15_000;
 const GROUPS = ["red", "green", "blue"];
 const ENV = {
-  HEADRACE_ALLOWED_ORIGINS: "*", // pages come from the server, and connect through gates
+  HEADRACE_ALLOWED_ORIGINS: "*", // pages are loaded from the server, but connect to the proxies
   HEADRACE_PING_INTERVAL_S: "1",
   HEADRACE_DRAIN_S: "1",
   HEADRACE_HISTORY_MAX_AGE_S: "3600",
 };
 
-/** How a life of the server ends, and the next one begins. */
-const ENDS = {
+/** How a process of the server ends and the next one starts. */
+const SHUTDOWNS = {
   async restart(run) {
     await run.server.stop();
-    run.server = await startServer(run.options);
+    run.server = await startServer(run.serverOptions);
   },
   async handover(run) {
-    const successor = beginServer(run.options);
-    await successor.waiting;
+    const successor = spawnServer(run.serverOptions);
+    await successor.standby;
     [run.server] = await Promise.all([successor.ready, run.server.stop()]);
   },
   async kill(run) {
     await run.server.kill();
-    const afterAll = [Date.now(), Number(run.publisher.latest.split("-")[0]) + 1];
+    const afterAll = [Date.now(), Number(run.publisher.latestId.split("-")[0]) + 1];
     run.crashes.push(`${Math.max(...afterAll)}-0`);
-    run.server = await startServer(run.options);
+    run.server = await startServer(run.serverOptions);
   },
 };
 
-/** The default run, of the test suite. */
-export const SHORT = {
+/** The options of the short run. */
+export const SHORT_RUN = {
   seed: 1,
   messages: 2_000,
   faults: 30,
-  /** The share of faults that no one is told of; each costs a page seconds. */
+  /** The share of faults that drop all bytes without notice. Each costs a page seconds. */
   drops: 0,
   /** Every second one is a handover. */
   restarts: 2,
   kills: 1,
   /** Of the client that has several. */
   tabs: 3,
-  /** Messages a second. */
+  /** Messages per second. */
   rate: 300,
 };
 
-/** One run; returns rows and faults of the verdict, and counts of what happened. */
-export async function run(given) {
-  const options = { ...SHORT, ...given };
-  const state = mkdtempSync(join(tmpdir(), "headrace-pages-"));
-  const course = new Course(options, state);
+/** Runs once; returns the rows and violations of the verification, and counts. */
+export async function run(options) {
+  const stateDirectory = mkdtempSync(join(tmpdir(), "headrace-pages-"));
+  const losslessRun = new LosslessRun({ ...SHORT_RUN, ...options }, stateDirectory);
   try {
-    return await course.result();
+    return await losslessRun.result();
   } finally {
-    await course.stop();
-    rmSync(state, { recursive: true });
+    await losslessRun.stop();
+    rmSync(stateDirectory, { recursive: true });
   }
 }
 
-class Course {
+class LosslessRun {
   crashes = [];
-  happened = {};
-  #gates = [];
+  #counts = {};
+  #proxies = [];
   #pages = [];
+  #shutdowns = Promise.resolve();
 
-  constructor(given, state) {
-    this.given = given;
-    this.options = { env: { ...ENV, HEADRACE_STATE_DIR: state } };
+  constructor(options, stateDirectory) {
+    this.options = options;
+    this.serverOptions = { env: { ...ENV, HEADRACE_STATE_DIR: stateDirectory } };
   }
 
   async result() {
-    const { seed, messages, rate } = this.given;
-    [this.server, this.browser] = await Promise.all([startServer(this.options), launchBrowser()]);
-    this.options.port = this.server.port;
-    const clients = clientsOf(this.given, randomOf(`${seed} clients`));
-    this.publisher = new Publisher(this.server.url, clients, randomOf(`${seed} messages`));
+    const { seed, messages, rate } = this.options;
+    [this.server, this.browser] = await Promise.all([startServer(this.serverOptions), launchBrowser()]);
+    this.serverOptions.port = this.server.port;
+    const clients = makeClients(this.options, seededRandom(`${seed} clients`));
+    this.publisher = new Publisher(this.server.url, clients, seededRandom(`${seed} messages`));
     await this.#openPages(clients);
-    const plan = this.#plan();
+    const schedule = this.#makeSchedule();
     await this.publisher.publish(messages, rate, (done) => {
-      while (plan.length && plan[0].share * messages <= done) this.#begin(plan.shift());
+      while (schedule.length && schedule[0].share * messages <= done) this.#start(schedule.shift());
     });
-    await this.#ending;
-    const last = await this.publisher.say({ everyone: true });
-    const stuck = [];
+    await this.#shutdowns;
+    const last = await this.publisher.publishTo({ everyone: true });
+    const unfinished = [];
     for (const { page, name } of this.#pages) {
-      await noted(page, "message", "data", last, END_TIMEOUT_MS).catch((error) =>
-        stuck.push(`${name}: ${error}`),
+      await waitForEvent(page, "message", "data", last, FINISH_TIMEOUT_MS).catch((error) =>
+        unfinished.push(`${name}: ${error}`),
       );
     }
-    return this.#judge(stuck);
+    return this.#verify(unfinished);
   }
 
   async stop() {
-    await this.#ending.catch(() => {}); // the publisher has told it
+    await this.#shutdowns.catch(() => {}); // the publisher has reported it
     await this.browser?.close();
-    await Promise.all(this.#gates.map((gate) => gate.stop()));
+    await Promise.all(this.#proxies.map((proxy) => proxy.stop()));
     await this.server?.stop();
   }
 
-  /** Open all pages, while each already misses messages and its first connection breaks. */
+  /** Opens all pages. Each misses messages before it is connected, and its first connection breaks. */
   async #openPages(clients) {
-    for (const client of clients) client.gate = await openGate(this.server.port, (kind) => this.#count(kind));
-    this.#gates = clients.map(({ gate }) => gate);
+    for (const client of clients) {
+      client.proxy = await startFaultProxy(this.server.port, (kind) => this.#count(kind));
+    }
+    this.#proxies = clients.map(({ proxy }) => proxy);
     const opened = await Promise.all(clients.map((client) => this.#openPagesOf(client)));
     this.#pages = opened.flat();
-    for (const { page } of this.#pages) await connected(page);
+    for (const { page } of this.#pages) await waitUntilOpen(page);
   }
 
   async #openPagesOf(client) {
-    const { id, groups, gate, transport } = client;
-    const random = randomOf(`${this.given.seed} ${id}`);
+    const { id, groups, proxy, transport } = client;
+    const random = seededRandom(`${this.options.seed} ${id}`);
     const context = await this.browser.newContext();
     const pages = [];
     for (let tab = 0; tab < client.tabs; tab += 1) {
-      const page = watch(await context.newPage());
+      const page = monitorPage(await context.newPage());
       await page.goto(`${this.server.url}/healthz`);
-      await page.evaluate(haste, Math.floor(random() * 2 ** 32));
-      const { token } = await ask(this.server.url, "/v1/channels", { client_id: id, groups });
-      for (let missed = 0; missed < 3; missed += 1) await this.publisher.say({ to: id });
-      // A browser repeats by itself what it asked for over HTTP, if the line breaks before the
-      // answer's head; then nobody can know what was in the first answer.
-      if (transport === "websocket") gate.arm(firstFault(random));
-      await listen(page, { url: gate.url, token, transport });
+      await page.evaluate(shortenBackoff, Math.floor(random() * 2 ** 32));
+      const { token } = await post(this.server.url, "/v1/channels", { client_id: id, groups });
+      for (let missed = 0; missed < 3; missed += 1) await this.publisher.publishTo({ to: id });
+      // A browser repeats an HTTP request by itself if the connection breaks before the response's
+      // head. Then nobody can know what the first response contained.
+      if (transport === "websocket") proxy.inject(randomFirstFault(random));
+      await openRecordedChannel(page, { url: proxy.url, token, transport });
       const name = client.tabs > 1 ? `${id}, tab ${tab + 1}` : id;
-      pages.push({ page, name, client: id, began: posOf(token) });
+      pages.push({ page, name, client: id, position: posClaim(token) });
     }
     return pages;
   }
 
-  /** What is to happen, and after which share of the messages; the first comes first. */
-  #plan() {
-    const { seed, faults, drops, restarts, kills } = this.given;
-    const random = randomOf(`${seed} faults`);
-    const plan = [];
+  /** Returns the actions and the share of the messages after which each is due, the first one first. */
+  #makeSchedule() {
+    const { seed, faults, drops, restarts, kills } = this.options;
+    const random = seededRandom(`${seed} faults`);
+    const schedule = [];
     for (let number = 0; number < faults; number += 1) {
-      const which = Math.floor(random() * this.#gates.length);
-      const client = this.publisher.clients[which];
-      const fault = faultFor(client, random, drops);
-      plan.push({ share: random(), action: () => this.#gates[which].arm(fault) });
+      const index = Math.floor(random() * this.#proxies.length);
+      const fault = randomFault(this.publisher.clients[index], random, drops);
+      schedule.push({ share: random(), action: () => this.#proxies[index].inject(fault) });
     }
-    const ends = Array.from({ length: restarts }, (_, number) => (number % 2 ? "handover" : "restart"));
+    const shutdowns = Array.from({ length: restarts }, (_, number) => (number % 2 ? "handover" : "restart"));
     for (let number = 0; number < kills; number += 1) {
-      ends.splice(Math.floor(random() * (ends.length + 1)), 0, "kill");
+      shutdowns.splice(Math.floor(random() * (shutdowns.length + 1)), 0, "kill");
     }
-    for (const [index, end] of ends.entries()) plan.push({ share: (index + 1) / (ends.length + 1), end });
-    return plan.sort((one, other) => one.share - other.share);
+    for (const [index, shutdown] of shutdowns.entries()) {
+      schedule.push({ share: (index + 1) / (shutdowns.length + 1), shutdown });
+    }
+    return schedule.sort((one, other) => one.share - other.share);
   }
 
-  #ending = Promise.resolve();
-
-  #begin({ action, end }) {
+  #start({ action, shutdown }) {
     if (action) {
       action();
       return;
     }
-    this.#ending = this.#ending.then(async () => {
-      this.#count(end);
-      await ENDS[end](this);
-      this.publisher.life += 1;
+    this.#shutdowns = this.#shutdowns.then(async () => {
+      this.#count(shutdown);
+      await SHUTDOWNS[shutdown](this);
+      this.publisher.epoch += 1;
     });
-    this.#ending.catch((error) => this.publisher.giveUp(error));
+    this.#shutdowns.catch((error) => this.publisher.abort(error));
   }
 
   #count(kind) {
-    this.happened[kind] = (this.happened[kind] ?? 0) + 1;
+    this.#counts[kind] = (this.#counts[kind] ?? 0) + 1;
   }
 
-  async #judge(stuck) {
+  async #verify(unfinished) {
     const { sent, retries } = this.publisher;
     const pages = [];
-    for (const { page, name, client, began } of this.#pages) {
-      pages.push({ name, client, began, notes: await notesOf(page) });
+    for (const { page, name, client, position } of this.#pages) {
+      pages.push({ name, client, position, events: await recordedEvents(page) });
     }
-    const { rows, faults } = judge(pages, sent, this.crashes);
+    const { rows, violations } = verify(pages, sent, this.crashes);
     return {
       rows,
-      faults: [...stuck, ...faults],
-      happened: this.happened,
+      violations: [...unfinished, ...violations],
+      counts: this.#counts,
       accepted: sent.size,
       retries,
       pages,
@@ -199,24 +210,24 @@ class Course {
   }
 }
 
-/** Who listens, and how: one client has more tabs than a browser opens connections. */
-function clientsOf({ tabs }, random) {
+/** Returns the clients. One has several tabs, in a long run more than a browser opens connections. */
+function makeClients({ tabs }, random) {
   return [
     { id: "WebSocket 1", transport: "websocket", tabs: 1 },
     { id: "WebSocket 2", transport: "websocket", tabs: 1 },
     { id: "event stream", transport: "sse", tabs: 1 },
-    { id: "event stream, shared", transport: "sse", tabs },
+    { id: "shared event stream", transport: "sse", tabs },
     { id: "long poll 1", transport: "poll", tabs: 1 },
     { id: "long poll 2", transport: "poll", tabs: 1 },
-    { id: "whatever works", transport: LADDER, tabs: 1 },
+    { id: "all transports", transport: FALLBACK, tabs: 1 },
   ].map((client) => ({ ...client, groups: GROUPS.filter(() => random() < 0.6) }));
 }
 
 /**
- * In a page: the same random numbers for one seed, and low ones. They decide how long it waits
- * before it comes back, and faults come faster here than anywhere.
+ * Runs in a page. Replaces `Math.random`, which determines the backoff, by a function that returns the
+ * same low numbers for the same seed, because faults are more frequent here than in practice.
  */
-function haste(seed) {
+function shortenBackoff(seed) {
   let state = seed;
   Math.random = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -224,70 +235,58 @@ function haste(seed) {
   };
 }
 
-/** A fault that breaks a first connection, often within its head or what came while nobody listened. */
-function firstFault(random) {
+/** Returns a fault of a first connection, often within its head or the messages that were missed. */
+function randomFirstFault(random) {
   return {
     kind: random() < 0.5 ? "reset" : "close",
-    upward: false,
+    upstream: false,
     afterBytes: Math.floor(2 ** (random() * 10)),
   };
 }
 
-/** A fault at a random byte, often within a request, a head or the first events. */
-function faultFor({ transport }, random, drops) {
+/** Returns a fault at a random byte, often within a request, a head or the first events. */
+function randomFault({ transport }, random, drops) {
   const kinds = ["reset", "reset", "close", "close", "stall"];
-  const mayDrop = transport !== "poll" && transport !== LADDER; // a missing poll is noticed too late
-  const upward = random() < 0.2;
+  const mayDrop = transport !== "poll" && transport !== FALLBACK; // a poll's timeout is too long
+  const upstream = random() < 0.2;
   return {
     kind: random() < drops && mayDrop ? "drop" : kinds[Math.floor(random() * kinds.length)],
-    upward,
-    afterBytes: Math.floor(2 ** (random() * (upward ? 9 : 12))),
+    upstream,
+    afterBytes: Math.floor(2 ** (random() * (upstream ? 9 : 12))),
     stallMs: 200 + random() * 1_500,
   };
 }
 
-/** Always the same numbers from 0 to below 1 for one seed (FNV-1a, then mulberry32). */
-function randomOf(seed) {
-  let state = 0x811c9dc5;
-  for (const byte of Buffer.from(String(seed))) state = Math.imul(state ^ byte, 0x01000193);
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** The `pos` claim of a token: where its first connection starts. */
-function posOf(token) {
+/** Returns the `pos` claim of a token: where its first connection starts. */
+function posClaim(token) {
   return JSON.parse(Buffer.from(token.split(".")[1], "base64url")).pos;
 }
 
-/** A run's outcome, as text. */
-export function report({ rows, faults, happened, accepted, retries, pages }) {
+/** Prints the result of a run. */
+export function printReport({ rows, violations, counts, accepted, retries, pages }) {
   console.table(rows);
-  console.log(`${accepted} messages, ${retries} requests tried again; ${JSON.stringify(happened)}`);
-  for (const fault of faults.slice(0, 20)) console.log(fault);
-  const broken = pages.filter(({ name }) => faults.some((fault) => fault.startsWith(`${name}:`)));
-  for (const { name, notes } of broken.slice(0, 3)) {
+  console.log(`${accepted} messages, ${retries} requests repeated; ${JSON.stringify(counts)}`);
+  for (const violation of violations.slice(0, 20)) console.log(violation);
+  const failed = pages.filter(({ name }) => violations.some((line) => line.startsWith(`${name}:`)));
+  for (const { name, events } of failed.slice(0, 3)) {
     console.log(`\n${name}:`);
-    for (const note of notes.filter(({ type }) => type !== "message").slice(-40))
-      console.log(JSON.stringify(note));
+    for (const event of events.filter(({ type }) => type !== "message").slice(-40))
+      console.log(JSON.stringify(event));
   }
-  console.log(faults.length ? `FAIL: ${faults.length} faults` : "PASS: every promise was kept");
+  console.log(violations.length ? `FAIL: ${violations.length} violations` : "PASS: no violations");
 }
 
 async function main() {
-  const names = Object.entries(SHORT).map(([name, value]) => [
+  const names = Object.entries(SHORT_RUN).map(([name, value]) => [
     name,
     { type: "string", default: String(value) },
   ]);
   const { values } = parseArgs({ options: Object.fromEntries(names) });
-  const outcome = await run(
+  const result = await run(
     Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)])),
   );
-  report(outcome);
-  process.exitCode = outcome.faults.length ? 1 : 0;
+  printReport(result);
+  process.exitCode = result.violations.length ? 1 : 0;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

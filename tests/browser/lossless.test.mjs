@@ -1,58 +1,50 @@
-// Losslessness in pages, in short; lossless.mjs has the long form.
+// A short run of lossless.mjs, and tests of its verification.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { report, run, SHORT } from "./lossless.mjs";
-import { judge } from "./stream.mjs";
+import { verify } from "./helpers/verification.mjs";
+import { printReport, run, SHORT_RUN } from "./lossless.mjs";
 
-test("pages have every message once and in order, through faults and restarts; a crash is told once", async (t) => {
-  const outcome = await run(SHORT);
-  if (outcome.faults.length) report(outcome);
-  const { rows, happened, accepted } = outcome;
-  const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
+test("pages receive every message once and in order through faults and restarts, and one report of a crash", async (t) => {
+  const result = await run(SHORT_RUN);
+  if (result.violations.length) printReport(result);
+  const { rows, counts, accepted } = result;
+  const sum = (column) => rows.reduce((total, row) => total + row[column], 0);
   t.diagnostic(
     `${accepted} messages for ${rows.length} pages: ${sum("received")} of ${sum("expected")} received`,
   );
-  t.diagnostic(
-    `${sum("told")} went with the crash, of which each page was told; ${JSON.stringify(happened)}`,
-  );
-  assert.deepEqual(outcome.faults, []);
-  assert.deepEqual([happened.restart, happened.handover, happened.kill], [1, 1, 1]);
+  t.diagnostic(`${sum("reportedLosses")} losses after the crash were reported; ${JSON.stringify(counts)}`);
+  assert.deepEqual(result.violations, []);
+  assert.deepEqual([counts.restart, counts.handover, counts.kill], [1, 1, 1]);
 });
 
-/** A page that received these ids, with all else as it should be. */
-function verdictOn(ids, { gaps = [], crashes = [] } = {}) {
+/** Returns the violations of a page that received these IDs; messages 10, 20, 30 and 40 were sent to it. */
+function violationsOf(ids, { gaps = [], crashes = [] } = {}) {
   const sent = new Map();
   for (const key of [1, 2, 3, 4]) {
-    const answered = `${String(key * 10).padStart(20, "0")}-${"0".repeat(20)}`;
-    const audience = new Set(["ann"]);
-    sent.set(String(key), { key: String(key), data: `${key} text`, audience, lives: new Set([1]), answered });
+    const acceptedId = `${String(key * 10).padStart(20, "0")}-${"0".repeat(20)}`;
+    const recipients = new Set(["ann"]);
+    const epochs = new Set([1]);
+    sent.set(String(key), { key: String(key), data: `${key} text`, recipients, epochs, acceptedId });
   }
-  const notes = ids.map((id) => ({ type: "message", id: `${id}-0`, data: `${id / 10} text` }));
-  for (const [after, before] of gaps) notes.push({ type: "gap", after: `${after}-0`, before: `${before}-0` });
-  const page = { client: "ann", name: "page", began: "0-0", notes };
-  return judge([page], sent, crashes).faults.map((fault) => fault.replace(/0{9,}/g, ""));
+  const events = ids.map((id) => ({ type: "message", id: `${id}-0`, data: `${id / 10} text` }));
+  for (const [after, before] of gaps)
+    events.push({ type: "gap", after: `${after}-0`, before: `${before}-0` });
+  const page = { client: "ann", name: "page", position: "0-0", events };
+  return verify([page], sent, crashes).violations.map((violation) => violation.replace(/0{9,}/g, ""));
 }
 
-test("the verdict finds what is lost, doubled or out of order, and gaps that are told wrongly", () => {
-  assert.deepEqual(verdictOn([10, 20, 30, 40]), []);
-  assert.deepEqual(verdictOn([10, 20, 40]), ["page: message 3 (30-) is missing, and nobody said so"]);
-  assert.deepEqual(verdictOn([10, 20, 20, 30, 40]), ["page: 1 messages came twice"]);
-  assert.deepEqual(verdictOn([10, 30, 20, 40]), ["page: 1 messages came after a later one"]);
-  assert.match(verdictOn([10, 20, 30, 40, 50])[0], /is not for this page/);
+test("the verification finds lost, repeated and misplaced messages, and wrong gaps", () => {
+  assert.deepEqual(violationsOf([10, 20, 30, 40]), []);
+  assert.deepEqual(violationsOf([10, 20, 40]), ["page: message 3 (30-) is missing, and no gap was reported"]);
+  assert.deepEqual(violationsOf([10, 20, 20, 30, 40]), ["page: 1 messages were received twice"]);
+  assert.deepEqual(violationsOf([10, 30, 20, 40]), ["page: 1 messages were received after a later one"]);
+  assert.match(violationsOf([10, 20, 30, 40, 50])[0], /is not for this page/);
   const crashes = ["25-0"];
-  assert.deepEqual(verdictOn([10, 20, 40], { gaps: [[20, 35]], crashes }), []);
-  assert.match(verdictOn([10, 20, 30, 40], { crashes })[0], /was told 0 times/);
-  assert.match(
-    verdictOn([10, 20, 40], {
-      gaps: [
-        [20, 35],
-        [20, 35],
-      ],
-      crashes,
-    })[0],
-    /was told 2 times/,
-  );
-  assert.match(verdictOn([10, 20, 40], { gaps: [[20, 35]] })[0], /was told without a reason/);
-  assert.match(verdictOn([10, 20, 40], { gaps: [[10, 35]], crashes })[0], /holds what was received/);
+  const gap = [20, 35];
+  assert.deepEqual(violationsOf([10, 20, 40], { gaps: [gap], crashes }), []);
+  assert.match(violationsOf([10, 20, 30, 40], { crashes })[0], /was reported 0 times/);
+  assert.match(violationsOf([10, 20, 40], { gaps: [gap, gap], crashes })[0], /was reported 2 times/);
+  assert.match(violationsOf([10, 20, 40], { gaps: [gap] })[0], /has no cause/);
+  assert.match(violationsOf([10, 20, 40], { gaps: [[10, 35]], crashes })[0], /covers a received message/);
 });

@@ -1,97 +1,90 @@
-// How the room looks: pictures for the eye in tests/screenshots/, and what can be measured of it.
+// The layout of the demo room: screenshots in tests/screenshots/, and what can be measured.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ask, assertFits, openPage, SCREENSHOTS, startBoth, stopBoth } from "./harness.mjs";
-import { enter, heard, say } from "./room.mjs";
+import { post } from "./helpers/api.mjs";
+import { openPage } from "./helpers/browser.mjs";
+import { enterRoom, sendLine, waitForLine } from "./helpers/demo_room.mjs";
+import { takeScreenshots } from "./helpers/screenshots.mjs";
+import { startServerAndBrowser, stopServerAndBrowser } from "./helpers/server.mjs";
 
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
-const LONG = `a word without a break: ${"Donaudampfschifffahrt".repeat(12)} 👩🏽‍🚀${"👍".repeat(60)}`;
+const LONG_LINE = `a long word: ${"Donaudampfschifffahrt".repeat(12)} 👩🏽‍🚀${"👍".repeat(60)}`;
 
 let server;
 let browser;
 
 before(async () => {
-  ({ server, browser } = await startBoth());
+  ({ server, browser } = await startServerAndBrowser());
 });
 
-after(() => stopBoth(server, browser));
+after(() => stopServerAndBrowser(server, browser));
 
-/** Take a picture in both colour schemes; nothing may be out of sight. */
-async function pictures(page, name) {
-  await assertFits(page);
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}.png`) });
-  }
-}
-
-test("the room fits a phone and a desktop, in light and dark, and takes nothing from elsewhere", async () => {
+test("the room fits a phone and a desktop, in light and dark, and loads nothing from other origins", async () => {
   for (const [name, options] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
     const page = await openPage(browser, options);
     await page.goto(server.url);
     await page.getByLabel("Your name in the room").waitFor();
-    await pictures(page, `${name}-1-door`);
+    await takeScreenshots(page, `${name}-1-enter`);
     await page.context().close();
   }
 
-  const miller = await enter(browser, server.url, "Amber Miller", PHONE);
+  const miller = await enterRoom(browser, server.url, "Amber Miller", PHONE);
   await miller.getByText("You joined").waitFor();
-  await miller.getByText("Nobody has said anything yet.").waitFor();
-  await pictures(miller, "phone-2-empty");
+  await miller.getByText("There are no messages yet.").waitFor();
+  await takeScreenshots(miller, "phone-2-empty");
 
-  const otter = await enter(browser, server.url, "Quiet Otter", DESKTOP);
+  const otter = await enterRoom(browser, server.url, "Quiet Otter", DESKTOP);
   for (const [from, to, text] of [
-    [otter, miller, "Good morning. Is the water in?"],
-    [otter, miller, "I can hear it."],
-    [miller, otter, "Since six. The wheel turns with every line you write."],
-    [otter, miller, LONG],
-    [miller, otter, "Two lines,\nif need be."],
+    [otter, miller, "Good morning. Is the server running?"],
+    [otter, miller, "I have just joined."],
+    [miller, otter, "It has been running since six, and every line arrives at once."],
+    [otter, miller, LONG_LINE],
+    [miller, otter, "A line\nwith a line break."],
   ]) {
-    await say(from, text);
-    await heard(to, text);
+    await sendLine(from, text);
+    await waitForLine(to, text);
   }
-  await ask(server.url, "/v1/send", { group: "demo", data: "Hello from a terminal" });
+  await post(server.url, "/v1/send", { group: "demo", data: "Hello from a terminal" });
   for (const page of [miller, otter]) {
-    await heard(page, "Hello from a terminal");
+    await waitForLine(page, "Hello from a terminal");
     await page.getByText(/^delivered to 2 pages/).waitFor();
   }
-  await pictures(miller, "phone-3-room");
-  await pictures(otter, "desktop-3-room");
-  await miller.getByRole("button", { name: "Inside" }).click();
-  await pictures(miller, "phone-4-inside");
+  await takeScreenshots(miller, "phone-3-room");
+  await takeScreenshots(otter, "desktop-3-room");
+  await miller.getByRole("button", { name: "Details" }).click();
+  await takeScreenshots(miller, "phone-4-details");
 
   for (const page of [miller, otter]) {
-    const elsewhere = page.asked.filter(
-      (address) => !address.startsWith(server.url) && !address.startsWith("data:"),
+    const otherOrigins = page.requestedUrls.filter(
+      (url) => !url.startsWith(server.url) && !url.startsWith("data:"),
     );
-    assert.deepEqual(elsewhere, []);
-    assert.deepEqual(page.faults, []);
+    assert.deepEqual(otherOrigins, []);
+    assert.deepEqual(page.errors, []);
     await page.context().close();
   }
 });
 
-test("a reader of earlier lines is not moved by new ones, and is led to them", async () => {
-  const reader = await enter(browser, server.url, "Reader", PHONE);
-  const writer = await enter(browser, server.url, "Writer", PHONE);
-  await say(writer, "tall\n".repeat(60).trim());
+test("new lines do not scroll a page that shows earlier ones; a button scrolls to them", async () => {
+  const reader = await enterRoom(browser, server.url, "Reader", PHONE);
+  const writer = await enterRoom(browser, server.url, "Writer", PHONE);
+  await sendLine(writer, "tall\n".repeat(60).trim());
   const room = reader.getByRole("region", { name: "The room" });
-  await reader.locator(".what", { hasText: "tall" }).waitFor();
-  const distance = () => room.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
-  assert.ok((await distance()) < 2);
+  await reader.locator(".text", { hasText: "tall" }).waitFor();
+  const distanceFromEnd = () => room.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
+  assert.ok((await distanceFromEnd()) < 2);
 
   await room.evaluate((box) => box.scrollTo(0, 100));
-  await say(writer, "news");
-  await reader.getByRole("button", { name: "Newer lines below" }).click();
-  assert.ok((await distance()) < 2);
-  await reader.getByRole("button", { name: "Newer lines below" }).waitFor({ state: "hidden" });
+  await sendLine(writer, "news");
+  await reader.getByRole("button", { name: "Newer messages below" }).click();
+  assert.ok((await distanceFromEnd()) < 2);
+  await reader.getByRole("button", { name: "Newer messages below" }).waitFor({ state: "hidden" });
   await reader.context().close();
   await writer.context().close();
 });
 
-test("a name that cannot be is refused in words, and leaving leads back to the door", async () => {
+test("an invalid name is refused with the reason, and leaving returns to the entry form", async () => {
   const page = await openPage(browser, DESKTOP);
   await page.goto(server.url);
   const name = page.getByLabel("Your name in the room");

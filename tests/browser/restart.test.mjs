@@ -1,10 +1,11 @@
-// The demo room while its server goes away and comes back, as an operator's restart does.
+// The demo room during a restart of the server.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { assertFits, launchBrowser, SCREENSHOTS, startServer } from "./harness.mjs";
-import { connected, enter, heard, say } from "./room.mjs";
+import { launchBrowser } from "./helpers/browser.mjs";
+import { enterRoom, sendLine, waitForLine, waitUntilConnected } from "./helpers/demo_room.mjs";
+import { takeScreenshot } from "./helpers/screenshots.mjs";
+import { startServer } from "./helpers/server.mjs";
 
 let browser;
 
@@ -14,59 +15,58 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** Failed requests are no fault while the server shuts down (503) or nobody answers. */
-function faultsOf(page) {
-  return page.faults.filter(
-    (fault) => !/ERR_CONNECTION_(REFUSED|RESET)|response code: 503|status of 503|closed before/.test(fault),
+/** Returns the errors of a page, except those of requests while the server shuts down or is not running. */
+function unexpectedErrors(page) {
+  return page.errors.filter(
+    (error) => !/ERR_CONNECTION_(REFUSED|RESET)|response code: 503|status of 503|closed before/.test(error),
   );
 }
 
-test("a restart: the page says that it reconnects, then that it is connected, and goes on", async (t) => {
+test("a restart: the page shows that it reconnects and then that it is connected, and works again", async (t) => {
   let server = await startServer();
   t.after(() => server.stop());
-  const ada = await enter(browser, server.url, "Ada");
-  const ben = await enter(browser, server.url, "Ben", { viewport: { width: 360, height: 740 } });
-  await say(ada, "before the restart");
-  await heard(ben, "before the restart");
+  const ada = await enterRoom(browser, server.url, "Ada");
+  const ben = await enterRoom(browser, server.url, "Ben", { viewport: { width: 360, height: 740 } });
+  await sendLine(ada, "before the restart");
+  await waitForLine(ben, "before the restart");
 
   await server.stop();
   await Promise.all(
     [ada, ben].map((page) => page.getByRole("status").filter({ hasText: "Reconnecting" }).waitFor()),
   );
   await ada.getByText("The connection is lost").waitFor();
-  await say(ben, "written while nobody listened");
+  await sendLine(ben, "written during the restart");
   await ben.getByText("waits for the connection").waitFor();
-  await assertFits(ben);
-  await ben.screenshot({ path: join(SCREENSHOTS, "phone-reconnecting.png") });
+  await takeScreenshot(ben, "phone-reconnecting");
 
   server = await startServer({ port: server.port });
-  await Promise.all([connected(ada), connected(ben)]);
-  await heard(ada, "written while nobody listened");
-  await heard(ben, "written while nobody listened");
+  await Promise.all([waitUntilConnected(ada), waitUntilConnected(ben)]);
+  await waitForLine(ada, "written during the restart");
+  await waitForLine(ben, "written during the restart");
   assert.equal(await ben.getByText("waits for the connection").count(), 0);
-  await say(ada, "after the restart");
-  await heard(ben, "after the restart");
+  await sendLine(ada, "after the restart");
+  await waitForLine(ben, "after the restart");
   assert.equal(await ben.getByText("The connection is lost").isVisible(), false);
-  assert.deepEqual([faultsOf(ada), faultsOf(ben)], [[], []]);
+  assert.deepEqual([unexpectedErrors(ada), unexpectedErrors(ben)], [[], []]);
   await ada.context().close();
   await ben.context().close();
 });
 
-test("a restart with another secret: the page fetches a token that holds, and stays in the room", async (t) => {
+test("a restart with another secret: the page fetches a valid token, and stays in the room", async (t) => {
   let server = await startServer();
   t.after(() => server.stop());
-  const ada = await enter(browser, server.url, "Ada");
-  await say(ada, "before");
-  await heard(ada, "before");
+  const ada = await enterRoom(browser, server.url, "Ada");
+  await sendLine(ada, "before");
+  await waitForLine(ada, "before");
 
   await server.stop();
   server = await startServer({
     port: server.port,
-    env: { HEADRACE_SECRET: "another secret, as a start without one makes" },
+    env: { HEADRACE_SECRET: "another secret, as after a start without one" },
   });
-  await connected(ada);
-  await say(ada, "after");
-  await heard(ada, "after");
-  await heard(ada, "before");
+  await waitUntilConnected(ada);
+  await sendLine(ada, "after");
+  await waitForLine(ada, "after");
+  await waitForLine(ada, "before");
   await ada.context().close();
 });

@@ -1,13 +1,13 @@
-// A laptop that sleeps, in short; sleep.mjs has the long form.
+// Short runs of sleep.mjs.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { CUTS, missingForNetwork } from "./network.mjs";
-import { faultsOf, sleepThrough, startLaptop } from "./sleep.mjs";
+import { missingForNetwork, OUTAGES } from "./helpers/laptop_network.mjs";
+import { sleepThrough, startLaptop, violationsOf } from "./sleep.mjs";
 
 const PING_INTERVAL_MS = 1_000;
 const missing = missingForNetwork();
-const skip = missing ? `it ${missing}` : false;
+const skip = missing ? `this test ${missing}` : false;
 let laptop;
 
 before(async () => {
@@ -17,19 +17,20 @@ before(async () => {
 
 after(() => laptop?.stop());
 
-const FORMS = [
-  { how: CUTS.silent, cutMs: 5_000, what: "the way to the server drops everything, and nobody is told" },
-  { how: CUTS.down, cutMs: 3_500, what: "its interface goes down, and the browser knows" },
-];
-for (const { how, cutMs, what } of FORMS) {
-  test(`${what}: both sides notice, then pages have everything soon`, { skip }, async (t) => {
-    const rows = await sleepThrough({ laptop, how, cutMs, pingIntervalMs: PING_INTERVAL_MS });
-    for (const { client, pageNoticedMs, serverNoticedMs, hasAllMs } of rows) {
-      const noticed = `noticed by the page after ${pageNoticedMs ?? "-"} ms, by the server after ${serverNoticedMs} ms`;
-      t.diagnostic(`${client}: ${noticed}; everything ${hasAllMs} ms after it was back`);
+for (const { outage, outageMs, title } of [
+  { outage: OUTAGES.silent, outageMs: 5_000, title: "the network drops all packets without notice" },
+  { outage: OUTAGES.down, outageMs: 3_500, title: "the network interface of the laptop goes down" },
+]) {
+  test(`${title}: both sides notice, then the pages catch up`, { skip }, async (t) => {
+    const rows = await sleepThrough({ laptop, outage, outageMs, pingIntervalMs: PING_INTERVAL_MS });
+    for (const { client, pageNoticedMs, serverNoticedMs, caughtUpMs } of rows) {
+      t.diagnostic(
+        `${client}: noticed by the page after ${pageNoticedMs ?? "-"} ms,` +
+          ` by the server after ${serverNoticedMs} ms; caught up after ${caughtUpMs} ms`,
+      );
     }
     assert.deepEqual(
-      rows.flatMap((row) => faultsOf(row, cutMs)),
+      rows.flatMap((row) => violationsOf(row, outageMs)),
       [],
     );
   });

@@ -1,8 +1,10 @@
-// The module client over each of its transports, in a real browser.
+// The JavaScript module with each of its transports, in a real browser.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { ask, openPage, startBoth, stopBoth, tokenFor, watch } from "./harness.mjs";
+import { mintToken, post } from "./helpers/api.mjs";
+import { monitorPage, openPage } from "./helpers/browser.mjs";
+import { startServerAndBrowser, stopServerAndBrowser } from "./helpers/server.mjs";
 
 /** Over HTTP/1.1 a browser opens at most six connections to an origin. */
 const CONNECTIONS_MAX = 6;
@@ -11,88 +13,89 @@ let server;
 let browser;
 
 before(async () => {
-  ({ server, browser } = await startBoth());
+  ({ server, browser } = await startServerAndBrowser());
 });
 
-after(() => stopBoth(server, browser));
+after(() => stopServerAndBrowser(server, browser));
 
-/** Open a channel in `page`; what it tells is noted in `told`. */
-async function listen(page, token, transports) {
+/** Opens a channel in `page`. The transport of `open`, the data of messages and errors are recorded. */
+async function openChannel(page, token, transports) {
   await page.goto(server.url);
   await page.evaluate(
-    async ([given, names]) => {
+    async ([givenToken, names]) => {
       const { Channel } = await import("/headrace.js");
-      window.told = [];
-      window.channel = new Channel({ token: given, transports: names });
-      channel.addEventListener("open", ({ transport }) => told.push(transport));
-      channel.addEventListener("message", ({ data }) => told.push(data));
-      channel.addEventListener("error", ({ description }) => told.push(`error: ${description}`));
+      window.recorded = [];
+      window.channel = new Channel({ token: givenToken, transports: names });
+      channel.addEventListener("open", ({ transport }) => recorded.push(transport));
+      channel.addEventListener("message", ({ data }) => recorded.push(data));
+      channel.addEventListener("error", ({ description }) => recorded.push(`error: ${description}`));
     },
     [token, transports],
   );
 }
 
-async function told(page, count) {
-  await page.waitForFunction((least) => window.told.length >= least, count);
-  return page.evaluate(() => window.told);
+/** Waits until `count` events have been recorded; returns them. */
+async function recordedEvents(page, count) {
+  await page.waitForFunction((least) => window.recorded.length >= least, count);
+  return page.evaluate(() => window.recorded);
 }
 
 for (const name of ["websocket", "sse", "poll"]) {
-  test(`${name}: connects and receives every message, unchanged and in order`, async () => {
+  test(`${name}: connects, and receives every message unchanged and in order`, async () => {
     const page = await openPage(browser);
     const group = `group-${name}`;
-    const token = tokenFor(`alice-${name}`, 600, { send: [`group:${group}`], groups: [group] });
-    await listen(page, token, [name]);
-    await told(page, 1);
-    // No carriage return: an event stream knows line ends of one kind (HTML, 9.2.6).
+    const token = mintToken(`alice-${name}`, 600, { send: [`group:${group}`], groups: [group] });
+    await openChannel(page, token, [name]);
+    await recordedEvents(page, 1);
+    // No carriage return: an event stream cannot express it (WHATWG HTML, section 9.2.6).
     const texts = ["1", "two\n\nlines\n", "", " a space first", "data: x", "你好 👩🏽‍🚀 \u2028\u0000", "7"];
-    for (const data of texts) await ask(server.url, "/v1/send", { to: `alice-${name}`, data });
-    const answer = await page.evaluate((to) => channel.send("by myself", { group: to }), group);
-    assert.match(answer.id, /^\d+-\d+$/); // between two polls there is no session to count
-    assert.deepEqual(await told(page, texts.length + 2), [name, ...texts, "by myself"]);
-    assert.deepEqual(page.faults, []);
+    for (const data of texts) await post(server.url, "/v1/send", { to: `alice-${name}`, data });
+    const receipt = await page.evaluate((to) => channel.send("sent by the page", { group: to }), group);
+    assert.match(receipt.id, /^\d+-\d+$/); // `sessions` varies: there is none between two polls
+    assert.deepEqual(await recordedEvents(page, texts.length + 2), [name, ...texts, "sent by the page"]);
+    assert.deepEqual(page.errors, []);
     await page.context().close();
   });
 }
 
-test("over the socket: a message is answered by its id or by why not, and nothing is posted", async () => {
+test("send over the WebSocket: the result is an ID or an error, and no HTTP request is made", async () => {
   const page = await openPage(browser);
-  const posts = [];
-  page.on("request", (request) => request.method() === "POST" && posts.push(request.url()));
-  const token = tokenFor("dora", 600, { send: ["group:den"], groups: ["den"] });
-  await listen(page, token, ["websocket"]);
-  await told(page, 1);
-  const outcome = await page.evaluate(async () => {
+  const postUrls = [];
+  page.on("request", (request) => request.method() === "POST" && postUrls.push(request.url()));
+  const token = mintToken("dora", 600, { send: ["group:den"], groups: ["den"] });
+  await openChannel(page, token, ["websocket"]);
+  await recordedEvents(page, 1);
+  const result = await page.evaluate(async () => {
     const over = "socket";
     const texts = Array.from({ length: 50 }, (_, number) => `${number} 你好`);
-    const answers = await Promise.all(texts.map((data) => channel.send(data, { group: "den", over })));
-    const refused = await channel.send("x", { to: "somebody else", over }).catch((error) => error.status);
-    return { ids: answers.map(({ id }) => id), texts, refused };
+    const receipts = await Promise.all(texts.map((data) => channel.send(data, { group: "den", over })));
+    const refused = await channel.send("x", { to: "another client", over }).catch((error) => error.status);
+    return { ids: receipts.map(({ id }) => id), texts, refused };
   });
-  assert.equal(new Set(outcome.ids).size, 50);
-  assert.equal(outcome.refused, 403);
-  assert.deepEqual(await told(page, 51), ["websocket", ...outcome.texts]);
-  assert.deepEqual(posts, []);
-  assert.deepEqual(page.faults, []);
+  assert.equal(new Set(result.ids).size, 50);
+  assert.equal(result.refused, 403);
+  assert.deepEqual(await recordedEvents(page, 51), ["websocket", ...result.texts]);
+  assert.deepEqual(postUrls, []);
+  assert.deepEqual(page.errors, []);
   await page.context().close();
 });
 
-test("event streams: more tabs of one client than a browser opens connections all get every message", async () => {
+test("event streams: all tabs of a client receive every message, with more tabs than connections", async () => {
   const context = await browser.newContext();
-  const token = tokenFor("bob");
+  const token = mintToken("bob");
   const pages = [];
   for (let number = 0; number <= CONNECTIONS_MAX; number += 1) {
-    const page = watch(await context.newPage());
+    const page = monitorPage(await context.newPage());
     pages.push(page);
-    await listen(page, token, ["sse"]);
-    assert.deepEqual(await told(page, 1), ["sse"]);
+    await openChannel(page, token, ["sse"]);
+    assert.deepEqual(await recordedEvents(page, 1), ["sse"]);
   }
-  await ask(server.url, "/v1/send", { to: "bob", data: "to every tab" });
-  for (const page of pages) assert.deepEqual(await told(page, 2), ["sse", "to every tab"]);
+  await post(server.url, "/v1/send", { to: "bob", data: "to every tab" });
+  for (const page of pages) assert.deepEqual(await recordedEvents(page, 2), ["sse", "to every tab"]);
 
-  // The first has the stream for all; when it goes, another takes over.
+  // The first tab has the connection for all tabs. When it is closed, another tab connects.
   await pages.shift().close();
-  await ask(server.url, "/v1/send", { to: "bob", data: "to those left" });
-  for (const page of pages) assert.equal((await told(page, 3))[2], "to those left");
+  await post(server.url, "/v1/send", { to: "bob", data: "to the remaining tabs" });
+  for (const page of pages) assert.equal((await recordedEvents(page, 3))[2], "to the remaining tabs");
   await context.close();
 });

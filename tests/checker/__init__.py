@@ -1,8 +1,9 @@
-"""Proves, with faults, that nothing is lost and that a loss is told: see docs/losslessness.md.
+"""Verify under injected faults that no message is lost without the client being told.
 
     python -m tests.checker --seed 1
 
-Many clients listen through a proxy that cuts, stalls and swallows; publishers send numbered
-messages; the server is restarted and killed. Then each client's record is compared with what was
-sent. The clients share no code with the server, so that no defect can hide in both.
+Many clients listen through a proxy that breaks, stalls and silences connections. Publishers send
+numbered messages, and the server is restarted and killed. Then the delivery log of each client is
+compared with the messages that were sent. The clients share no code with the server, so that a bug
+cannot be in both. See docs/losslessness.md.
 """

@@ -1,15 +1,18 @@
-"""What a run is made of; the seed decides everything else."""
+"""The options of a run. The seed determines all other choices."""
 
 from dataclasses import dataclass
 from random import Random
 
-_EVICTING = ("drop-oldest", "--history-max-bytes", "--history-max-age-s")
+_EVICTING_FLAGS = ("drop-oldest", "--history-max-bytes", "--history-max-age-s")
 TRANSPORTS = ("websocket", "sse", "poll")
 
 
 @dataclass(frozen=True)
 class Options:
-    """One run. `rate` is messages a second, by all publishers together; 0 chooses one."""
+    """The options of one run, as on the command line.
+
+    `rate` is in messages per second of all publishers together; 0 chooses a rate.
+    """
 
     seed: int = 1
     clients: int = 200
@@ -28,23 +31,23 @@ class Options:
 
     @property
     def drops_oldest(self) -> bool:
-        """Whether the server leaves out what is too much for a slow client."""
+        """True if the server drops messages for a slow client."""
         return "drop-oldest" in self.server_flags
 
     @property
     def evicts(self) -> bool:
-        """Whether a loss may be told without a crash."""
-        return any(flag in self.server_flags for flag in _EVICTING)
+        """True if a loss may be reported without a crash."""
+        return any(flag in self.server_flags for flag in _EVICTING_FLAGS)
 
     def random(self, name: str) -> Random:
-        """Return the source of randomness of the part of the run with this name."""
+        """Return the random number generator of the part of the run with this name."""
         return Random(f"{self.seed}/{name}")
 
     @property
     def messages_per_s(self) -> float:
-        """How fast to publish: slowly enough that faults do not run into each other."""
+        """The publishing rate; by default slow enough that faults seldom overlap."""
         if self.rate:
             return self.rate
         faults_s = 3.0 * self.faults / max(self.clients, 1)
-        ends_s = 6.0 * (self.restarts + self.kills)
-        return min(1000.0, self.messages / max(faults_s, ends_s, 1.0))
+        shutdowns_s = 6.0 * (self.restarts + self.kills)
+        return min(1000.0, self.messages / max(faults_s, shutdowns_s, 1.0))

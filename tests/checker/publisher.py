@@ -1,7 +1,7 @@
-"""A publisher: sends its messages one behind the other, each until it is answered.
+"""A publisher: sends its messages one after the other, and repeats each until it has a response.
 
-Each has an idempotency key, so that a send whose answer was lost can be repeated. That must
-not send it twice, but over a crash it may.
+Each message has an idempotency key, so that a send without a response can be repeated. The
+repetition must not send the message twice, except after a crash.
 """
 
 import asyncio
@@ -10,119 +10,123 @@ from collections.abc import Callable
 from random import Random
 
 import aiohttp
-from tests.checker.ids import parse_id
-from tests.checker.sending import Composer, Sent
-from tests.checker.server import Server
+from tests.checker.message_generator import MessageGenerator
+from tests.checker.message_id import parse_id
+from tests.checker.restartable_server import RestartableServer
+from tests.checker.sent_message import SentMessage
 
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
+_BATCH_SHARE = 0.05
 _BATCH_MAX_MESSAGES = 60
-_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
+_RETRY_MIN_S, _RETRY_MAX_S = 0.02, 0.2
+_CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
-Message = tuple[Sent, str]
+_MessageWithData = tuple[SentMessage, str]
 
 
 class Publisher:
-    """Sends through the gate at `port`; `sent` is everything it has tried."""
+    """Sends through the proxy at `port`. `sent` has every message that it has tried to send."""
 
     def __init__(
         self,
-        server: Server,
+        server: RestartableServer,
         port: int,
-        composer: Composer,
+        generator: MessageGenerator,
         random: Random,
-        published: Callable[[int], None],
+        on_published: Callable[[int], None],
     ) -> None:
-        """`published` is told how many messages have just been answered."""
-        self.sent: list[Sent] = []
-        self.refused: list[str] = []
+        """`on_published` is called with the number of messages that have just been settled."""
+        self.sent: list[SentMessage] = []
+        self.refusals: list[str] = []
         self.retries = 0
         self._server = server
         self._url = f"http://127.0.0.1:{port}"
         self._headers = {"authorization": f"Bearer {server.api_key}"}
-        self._composer = composer
+        self._generator = generator
         self._random = random
-        self._published = published
+        self._on_published = on_published
 
     async def run(self, messages: int, messages_per_s: float) -> None:
-        """Publish so many messages, at most so fast."""
+        """Publish `messages` messages, at most at the given rate."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
-            left = messages
-            while left:
-                batched = self._random.random() < 0.05
-                count = min(left, self._random.randint(2, _BATCH_MAX_MESSAGES) if batched else 1)
-                todo = [self._composer.next() for _ in range(count)]
-                self.sent += [sent for sent, _ in todo]
-                await (self._batch(http, todo) if batched else self._single(http, todo[0]))
-                left -= count
-                self._published(count)
-                ahead_s = (messages - left) / messages_per_s - (loop.time() - started)
+            remaining = messages
+            while remaining:
+                is_batch = self._random.random() < _BATCH_SHARE
+                size = self._random.randint(2, _BATCH_MAX_MESSAGES) if is_batch else 1
+                count = min(remaining, size)
+                batch = [self._generator.next() for _ in range(count)]
+                self.sent += [sent for sent, _ in batch]
+                await (self._send_batch(http, batch) if is_batch else self._send(http, batch[0]))
+                remaining -= count
+                self._on_published(count)
+                ahead_s = (messages - remaining) / messages_per_s - (loop.time() - started)
                 if ahead_s > 0:
-                    await asyncio.sleep(ahead_s)  # the pace
+                    await asyncio.sleep(ahead_s)  # limits the rate
 
-    async def say(self, message: Message) -> None:
-        """Publish one message that was not composed here."""
+    async def publish(self, message: _MessageWithData) -> None:
+        """Publish one message that does not come from the generator."""
         self.sent.append(message[0])
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
-            await self._single(http, message)
+            await self._send(http, message)
 
-    async def _single(self, http: aiohttp.ClientSession, message: Message) -> None:
+    async def _send(self, http: aiohttp.ClientSession, message: _MessageWithData) -> None:
         sent, _ = message
-        while not sent.settled:
-            sent.memories.add(self._server.memory)
+        while not sent.is_settled:
+            sent.epochs.add(self._server.state_epoch)
             try:
                 async with http.post(
-                    f"{self._url}/v1/send", json=_request(message), headers=self._headers
-                ) as answer:
-                    self._take(sent, await answer.read())
-            except _ERRORS:
+                    f"{self._url}/v1/send", json=_send_body(message), headers=self._headers
+                ) as response:
+                    self._read_result(sent, await response.read())
+            except _CONNECTION_ERRORS:
                 pass
-            if not sent.settled:
-                await self._pause()
+            if not sent.is_settled:
+                await self._wait_before_retry()
 
-    async def _batch(self, http: aiohttp.ClientSession, todo: list[Message]) -> None:
+    async def _send_batch(self, http: aiohttp.ClientSession, batch: list[_MessageWithData]) -> None:
         headers = {**self._headers, "content-type": "application/x-ndjson"}
-        while todo := [message for message in todo if not message[0].settled]:
-            for sent, _ in todo:
-                sent.memories.add(self._server.memory)
-            body = "".join([json.dumps(_request(message)) + "\n" for message in todo]).encode()
+        while batch := [message for message in batch if not message[0].is_settled]:
+            for sent, _ in batch:
+                sent.epochs.add(self._server.state_epoch)
+            body = "".join([json.dumps(_send_body(message)) + "\n" for message in batch]).encode()
             try:
                 async with http.post(
                     f"{self._url}/v1/send/batch", data=body, headers=headers
-                ) as answer:
-                    for sent, _ in todo:
-                        line = await answer.content.readline()
-                        if answer.status == 200 and not line.endswith(b"\n"):
-                            break  # cut short: the rest is tried again
-                        self._take(sent, line)
-                        if answer.status != 200:
+                ) as response:
+                    for sent, _ in batch:
+                        line = await response.content.readline()
+                        if response.status == 200 and not line.endswith(b"\n"):
+                            break  # the response is incomplete: the others are repeated
+                        self._read_result(sent, line)
+                        if response.status != 200:
                             break
-            except _ERRORS:
+            except _CONNECTION_ERRORS:
                 pass
-            if not todo[-1][0].settled:
-                await self._pause()
+            if not batch[-1][0].is_settled:
+                await self._wait_before_retry()
 
-    def _take(self, sent: Sent, body: bytes) -> None:
-        """Take the answer to one message: an id, or why not."""
+    def _read_result(self, sent: SentMessage, body: bytes) -> None:
+        """Read the result of one message: an ID or an error."""
         try:
-            answer = json.loads(body)
+            result = json.loads(body)
         except ValueError:
-            self.refused.append(f"{sent.key}: answered {body[:200]!r}")
+            self.refusals.append(f"{sent.key}: the response is {body[:200]!r}")
             return
-        sent.memories.add(self._server.memory)
-        if "id" in answer:
-            sent.answered = parse_id(answer["id"])
-            self._server.latest = max(self._server.latest, sent.answered)
-        elif answer.get("status") != 503:
+        sent.epochs.add(self._server.state_epoch)
+        if "id" in result:
+            sent.accepted_id = parse_id(result["id"])
+            self._server.latest_id = max(self._server.latest_id, sent.accepted_id)
+        elif result.get("status") != 503:
             sent.refused = True
-            self.refused.append(f"{sent.key}: answered {answer}")
+            self.refusals.append(f"{sent.key}: the response is {result}")
 
-    async def _pause(self) -> None:
+    async def _wait_before_retry(self) -> None:
         self.retries += 1
-        await asyncio.sleep(self._random.uniform(0.02, 0.2))  # the wait before trying again
+        await asyncio.sleep(self._random.uniform(_RETRY_MIN_S, _RETRY_MAX_S))
 
 
-def _request(message: Message) -> dict[str, object]:
+def _send_body(message: _MessageWithData) -> dict[str, object]:
     sent, data = message
     return {**sent.target(), "data": data, "idempotency_key": sent.key}

@@ -1,4 +1,4 @@
-"""One run: starts everything, lets the faults happen as the publishing goes on, and judges."""
+"""One run: start everything, inject the faults while messages are published, and verify."""
 
 import asyncio
 import base64
@@ -10,156 +10,177 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
-from tests.checker.client import Client
-from tests.checker.ids import Id
-from tests.checker.journal import Violation
+from tests.checker.browser import Browser
+from tests.checker.checker_client import CheckerClient
+from tests.checker.delivery_log import Violation
+from tests.checker.fault_proxy import Fault, FaultProxy
+from tests.checker.message_generator import GROUPS, MessageGenerator, final_message
+from tests.checker.message_id import MessageId
 from tests.checker.options import Options
-from tests.checker.pages import Browser, PageClient
-from tests.checker.plan import Planned, plan_clock, plan_ends, plan_faults
-from tests.checker.poll import PollClient
-from tests.checker.proxy import Fault, Gate
+from tests.checker.page_client import PageClient
+from tests.checker.poll_client import PollClient
 from tests.checker.publisher import Publisher
-from tests.checker.sending import GROUPS, Composer, end_message
-from tests.checker.server import End, Server, temporary_directory
-from tests.checker.sse import EventStreamClient
-from tests.checker.verdict import Ends, Verdict
-from tests.checker.websocket import WebSocketClient
+from tests.checker.restartable_server import (
+    RestartableServer,
+    ShutdownKind,
+    temporary_directory,
+)
+from tests.checker.schedule import (
+    ScheduledAction,
+    schedule_clock_steps,
+    schedule_faults,
+    schedule_shutdowns,
+)
+from tests.checker.sse_client import SseClient
+from tests.checker.verification import LossCauses, Verification
+from tests.checker.websocket_client import WebSocketClient
 
-CLIENTS: dict[str, type[Client]] = {
-    kind.transport: kind for kind in (WebSocketClient, EventStreamClient, PollClient)
+CLIENT_CLASSES: dict[str, type[CheckerClient]] = {
+    cls.transport: cls for cls in (WebSocketClient, SseClient, PollClient)
 }
-END_TIMEOUT_S = 30.0
-"""From the end of the faults until every client has everything."""
+FINISH_TIMEOUT_S = 30.0
+"""The longest time from the last fault until every client has a final message."""
 
-PAGES_END_TIMEOUT_S = 90.0
-"""The same where some are pages: they wait longer between tries, and for a dead line."""
-_END_INTERVAL_S = 5.0
+PAGES_FINISH_TIMEOUT_S = 90.0
+"""The same if there are pages: their backoff and their timeout for a dead connection are longer."""
+
+_FINAL_MESSAGE_INTERVAL_S = 5.0
+_PROGRESS_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run came to."""
+class RunResult:
+    """The result of a run."""
 
-    verdict: Verdict
+    verification: Verification
     violations: list[Violation]
-    """Those of the run as a whole; each client's are in the verdict."""
+    """Violations that concern no single client; those of each client are in `verification`."""
     faults: Counter[str]
-    """How many of each kind happened."""
+    """The number of faults by kind."""
     accepted: int
     retries: int
 
     @property
-    def holds(self) -> bool:
-        """Whether no promise was broken."""
-        return self.verdict.holds and not self.violations
+    def passed(self) -> bool:
+        """True if there is no violation."""
+        return self.verification.passed and not self.violations
 
 
-async def run(options: Options, say: Callable[[str], None]) -> Outcome:
-    """Do one run; `say` is told how it goes."""
+async def run(options: Options, print_progress: Callable[[str], None]) -> RunResult:
+    """Run once; `print_progress` is called with a line for each step."""
     with temporary_directory() as directory:
-        return await _Run(options, Path(directory), say).result()
+        return await _Run(options, Path(directory), print_progress).result()
 
 
 class _Run:
-    def __init__(self, options: Options, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: Options, directory: Path, print_progress: Callable[[str], None]
+    ) -> None:
         self._options = options
-        self._say = say
-        self._server = Server(options, directory)
+        self._print_progress = print_progress
+        self._server = RestartableServer(options, directory)
         self._browser = Browser()
         self._faults: Counter[str] = Counter()
         self._fault_happened = asyncio.Event()
-        self._clients: list[Client] = []
+        self._clients: list[CheckerClient] = []
         self._publishers: list[Publisher] = []
-        self._gates: list[Gate] = []
+        self._proxies: list[FaultProxy] = []  # of the clients, then of the publishers
         self._members: dict[str, set[str]] = {group: set() for group in GROUPS}
         self._published = 0
-        self._plan: list[Planned] = []  # the last to come first
-        self._ends: asyncio.Queue[End] = asyncio.Queue()
+        self._schedule: list[ScheduledAction] = []  # the next one is the last item
+        self._shutdowns: asyncio.Queue[ShutdownKind] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def result(self) -> Outcome:
+    async def result(self) -> RunResult:
         await self._server.start()
         try:
             await self._prepare()
             await self._publish()
-            stuck = await self._finish()
+            unfinished = await self._finish()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._browser.stop()
-            for gate in self._gates:
-                await gate.close()
+            for proxy in self._proxies:
+                await proxy.stop()
             await self._server.stop()
-        return self._judge(stuck)
+        return self._verify(unfinished)
 
-    # --- before --------------------------------------------------------------------------------
+    # --- before publishing ---------------------------------------------------------------------
 
     async def _prepare(self) -> None:
         options = self._options
         client_ids = [f"client {number}" for number in range(options.clients)]
         async with aiohttp.ClientSession() as http:
             for number, client_id in enumerate(client_ids):
-                random = options.random(client_id)
-                groups = random.sample(GROUPS, random.randint(0, 3))
-                for group in groups:
-                    self._members[group].add(client_id)
-                token, pos = await self._channel(http, client_id, groups)
-                gate = await self._open_gate()
-                transport = options.transports[number % len(options.transports)]
-                parts = (client_id, token, pos, gate.port, random)
-                client: Client
-                if number < options.pages:
-                    client = PageClient(self._browser, transport, *parts)
-                else:
-                    client = CLIENTS[transport](*parts)
-                client.losses_within = options.drops_oldest
-                self._clients.append(client)
+                self._clients.append(await self._make_client(http, number, client_id))
         for number in range(options.publishers):
-            gate = await self._open_gate()
+            proxy = await self._start_proxy()
             name = f"p{number}"
-            composer = Composer(name, client_ids, options.random(f"{name} messages"))
+            generator = MessageGenerator(name, client_ids, options.random(f"{name} messages"))
             random = options.random(name)
-            publisher = Publisher(self._server, gate.port, composer, random, self._progress)
+            publisher = Publisher(self._server, proxy.port, generator, random, self._on_published)
             self._publishers.append(publisher)
-        self._make_plan()
+        self._make_schedule()
         self._tasks += [asyncio.create_task(client.run()) for client in self._clients]
-        self._tasks.append(asyncio.create_task(self._end_lives()))
+        self._tasks.append(asyncio.create_task(self._restart_server()))
         await self._browser.start()
 
-    async def _channel(
+    async def _make_client(
+        self, http: aiohttp.ClientSession, number: int, client_id: str
+    ) -> CheckerClient:
+        options = self._options
+        random = options.random(client_id)
+        groups = random.sample(GROUPS, random.randint(0, 3))
+        for group in groups:
+            self._members[group].add(client_id)
+        token, pos = await self._create_channel(http, client_id, groups)
+        proxy = await self._start_proxy()
+        transport = options.transports[number % len(options.transports)]
+        arguments = (client_id, token, pos, proxy.port, random)
+        client: CheckerClient
+        if number < options.pages:
+            client = PageClient(self._browser, transport, *arguments)
+        else:
+            client = CLIENT_CLASSES[transport](*arguments)
+        client.gap_within_response = options.drops_oldest
+        return client
+
+    async def _create_channel(
         self, http: aiohttp.ClientSession, client_id: str, groups: list[str]
     ) -> tuple[str, str]:
-        """Return a token and its `pos`."""
+        """Return a token and its `pos` claim."""
         body = {"client_id": client_id, "groups": groups, "duration_minutes": 1440}
         headers = {"authorization": f"Bearer {self._server.api_key}"}
         url = f"{self._server.url}/v1/channels"
-        async with http.post(url, json=body, headers=headers) as answer:
-            token = (await answer.json())["token"]
-        return token, _pos_of(token)
+        async with http.post(url, json=body, headers=headers) as response:
+            token = (await response.json())["token"]
+        return token, _pos_claim(token)
 
-    async def _open_gate(self) -> Gate:
-        gate = Gate(self._server.port, self._count)
-        await gate.open()
-        self._gates.append(gate)
-        return gate
+    async def _start_proxy(self) -> FaultProxy:
+        proxy = FaultProxy(self._server.port, self._on_fault)
+        await proxy.start()
+        self._proxies.append(proxy)
+        return proxy
 
-    def _make_plan(self) -> None:
-        """Choose every fault, restart, kill and clock step, and at which part of the messages."""
+    def _make_schedule(self) -> None:
+        """Choose all faults, restarts, kills and clock steps, and when they happen."""
         options, clients = self._options, self._clients
-        gates, publishers = self._gates[: len(clients)], self._gates[len(clients) :]
-        clock = options.random("clock")
-        plan = [
-            *plan_faults(options, clients, gates, publishers, self._hang_up),
-            *plan_ends(options, self._ends.put_nowait),
-            *plan_clock(options, lambda: self._step(clock)),
+        client_proxies = self._proxies[: len(clients)]
+        publisher_proxies = self._proxies[len(clients) :]
+        clock_random = options.random("clock")
+        schedule = [
+            *schedule_faults(options, clients, client_proxies, publisher_proxies, self._hang_up),
+            *schedule_shutdowns(options, self._shutdowns.put_nowait),
+            *schedule_clock_steps(options, lambda: self._step_clock(clock_random)),
         ]
-        self._plan = sorted(plan, key=lambda planned: planned[0], reverse=True)
+        self._schedule = sorted(schedule, key=lambda scheduled: scheduled[0], reverse=True)
 
-    # --- meanwhile -----------------------------------------------------------------------------
+    # --- while publishing ----------------------------------------------------------------------
 
     async def _publish(self) -> None:
-        """Let the publishers publish all, and the faults happen as they get on."""
+        """Publish all messages, and wait until all scheduled actions are done."""
         options = self._options
         count = options.publishers
         shares = [options.messages // count + (n < options.messages % count) for n in range(count)]
@@ -170,81 +191,84 @@ class _Run:
                 for publisher, share in zip(self._publishers, shares, strict=True)
             ]
         )
-        while any(gate.armed for gate in self._gates[: len(self._clients)]):
-            self._fault_happened.clear()  # the last ones have still to happen
-            async with asyncio.timeout(END_TIMEOUT_S):
+        while any(proxy.pending_faults for proxy in self._proxies[: len(self._clients)]):
+            self._fault_happened.clear()
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
                 await self._fault_happened.wait()
-        await self._ends.join()
+        await self._shutdowns.join()
 
-    def _progress(self, count: int) -> None:
-        before = self._published * 20 // self._options.messages
+    def _on_published(self, count: int) -> None:
+        step_before = self._published * _PROGRESS_STEPS // self._options.messages
         self._published += count
         done = self._published / self._options.messages
-        while self._plan and self._plan[-1][0] <= done:
-            self._plan.pop()[1]()
-        if self._published * 20 // self._options.messages > before:
-            self._say(f"{self._published} messages, {self._faults.total()} faults")
+        while self._schedule and self._schedule[-1][0] <= done:
+            self._schedule.pop()[1]()
+        if self._published * _PROGRESS_STEPS // self._options.messages > step_before:
+            self._print_progress(f"{self._published} messages, {self._faults.total()} faults")
 
-    def _count(self, fault: Fault) -> None:
-        self._note(str(fault.kind))
+    def _on_fault(self, fault: Fault) -> None:
+        self._count_fault(str(fault.kind))
 
-    def _note(self, kind: str) -> None:
+    def _count_fault(self, kind: str) -> None:
         self._faults[kind] += 1
         self._fault_happened.set()
 
-    def _hang_up(self, client: Client) -> None:
-        self._note("hang up")
+    def _hang_up(self, client: CheckerClient) -> None:
+        self._count_fault("hang up")
         self._tasks.append(asyncio.create_task(client.hang_up()))
 
-    def _step(self, random: Random) -> None:
-        self._say(f"the server's clock is off by {self._server.step_clock(random):+.1f} s")
+    def _step_clock(self, random: Random) -> None:
+        offset_s = self._server.step_clock(random)
+        self._print_progress(f"the server's clock is off by {offset_s:+.1f} s")
 
-    async def _end_lives(self) -> None:
-        random = self._options.random("ends")
+    async def _restart_server(self) -> None:
+        random = self._options.random("shutdowns")
         while True:
-            end = await self._ends.get()
-            self._say(end)
-            await self._server.restart(end, random)
+            kind = await self._shutdowns.get()
+            self._print_progress(kind)
+            await self._server.restart(kind, random)
             for client in self._clients:
-                client.journal.note(f"the server's life {self._server.life} after {end}")
-            self._ends.task_done()
+                client.log.add_trace(f"start {self._server.starts} of the server, after: {kind}")
+            self._shutdowns.task_done()
 
-    # --- after ---------------------------------------------------------------------------------
+    # --- after publishing ----------------------------------------------------------------------
 
-    async def _finish(self) -> list[Client]:
-        """Send the last message; return the clients that did not get it."""
-        self._say("the faults are over; everybody catches up")
-        timeout_s = PAGES_END_TIMEOUT_S if self._options.pages else END_TIMEOUT_S
+    async def _finish(self) -> list[CheckerClient]:
+        """Publish final messages; return the clients that have not received one."""
+        self._print_progress("no more faults; waiting for all clients to catch up")
+        timeout_s = PAGES_FINISH_TIMEOUT_S if self._options.pages else FINISH_TIMEOUT_S
         waiting = [asyncio.create_task(client.finished.wait()) for client in self._clients]
-        for number in range(int(timeout_s / _END_INTERVAL_S)):
-            await self._publishers[0].say(end_message(number))
-            if not (await asyncio.wait(waiting, timeout=_END_INTERVAL_S))[1]:
+        for number in range(int(timeout_s / _FINAL_MESSAGE_INTERVAL_S)):
+            await self._publishers[0].publish(final_message(number))
+            if not (await asyncio.wait(waiting, timeout=_FINAL_MESSAGE_INTERVAL_S))[1]:
                 break
         for task in waiting:
             task.cancel()
         return [client for client in self._clients if not client.finished.is_set()]
 
-    def _judge(self, stuck: list[Client]) -> Outcome:
+    def _verify(self, unfinished: list[CheckerClient]) -> RunResult:
         options, server = self._options, self._server
         sent = [message for publisher in self._publishers for message in publisher.sent]
-        restarts: tuple[Id, ...] = () if options.lossless_restarts else tuple(server.restarts)
-        ends = Ends(tuple(server.crashes), restarts, options.evicts)
+        restarts: tuple[MessageId, ...] = ()
+        if not options.lossless_restarts:
+            restarts = tuple(server.restarts)
+        causes = LossCauses(tuple(server.crashes), restarts, options.evicts)
         members = {group: frozenset(clients) for group, clients in self._members.items()}
-        journals = [client.journal for client in self._clients]
-        verdict = Verdict(journals, sent, members, ends)
-        violations = [*verdict.violations]
-        violations += [Violation("server", fault) for fault in server.faults]
+        logs = [client.log for client in self._clients]
+        verification = Verification(logs, sent, members, causes)
+        violations = [*verification.violations]
+        violations += [Violation("server", error) for error in server.errors]
         for publisher in self._publishers:
-            violations += [Violation("refused", text) for text in publisher.refused]
-        for client in stuck:
-            text = f"{client.journal.client_id} did not get the last message"
+            violations += [Violation("refused", text) for text in publisher.refusals]
+        for client in unfinished:
+            text = f"{client.log.client_id} did not receive a final message"
             violations.append(Violation("stuck", text))
         retries = sum([publisher.retries for publisher in self._publishers])
-        accepted = sum([message.answered is not None for message in sent])
-        return Outcome(verdict, violations, self._faults, accepted, retries)
+        accepted = sum([message.accepted_id is not None for message in sent])
+        return RunResult(verification, violations, self._faults, accepted, retries)
 
 
-def _pos_of(token: str) -> str:
+def _pos_claim(token: str) -> str:
     """Return the `pos` claim of a token (RFC 7519)."""
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

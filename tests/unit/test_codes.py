@@ -1,4 +1,4 @@
-"""The server's table of close codes and the JavaScript client's are the same."""
+"""codes.py and the JavaScript client have the same table of close codes."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from headrace import codes
 from headrace.version import __version__
 
 _JS = Path(__file__).parents[2] / "js"
-_SOURCE = (_JS / "src/codes.ts").read_text()
+_SOURCE = (_JS / "src/protocol/codes.ts").read_text()
 
 
 def _javascript_numbers() -> dict[str, int]:
@@ -30,16 +30,16 @@ def _python_numbers() -> dict[str, int]:
     return {name: value for name, value in vars(codes).items() if isinstance(value, int)}
 
 
-def test_names_and_numbers_are_the_same() -> None:
+def test_both_have_the_same_names_and_numbers() -> None:
     assert _javascript_numbers() == _python_numbers()
 
 
 @pytest.mark.parametrize("table", ["REASONS", "TOKEN_DESCRIPTIONS"])
-def test_texts_are_the_same(table: str) -> None:
+def test_both_have_the_same_texts(table: str) -> None:
     assert _javascript_texts(table) == getattr(codes, table)
 
 
-def test_final_codes_are_the_same() -> None:
+def test_both_have_the_same_final_codes() -> None:
     listed = re.search(r"export const FINAL\b[^=]*= \[([^\]]*)\];", _SOURCE)
     assert listed is not None
     numbers = _javascript_numbers()
@@ -51,7 +51,7 @@ def test_reasons_fit_a_close_frame() -> None:
         assert len(reason.encode()) <= 123, code
 
 
-def test_every_code_but_the_two_that_are_never_sent_has_a_reason() -> None:
+def test_every_code_that_is_sent_has_a_reason() -> None:
     unsent = {codes.NO_STATUS, codes.ABNORMAL}
     assert set(codes.REASONS) == set(_python_numbers().values()) - unsent
 

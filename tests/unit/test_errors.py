@@ -1,4 +1,4 @@
-"""headrace.errors: the tree is as its docstring draws it, and each says whose fault it is."""
+"""errors.py: the tree is as its docstring draws it, and each class says whose fault it is."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from headrace import codes, errors
 
 
 def drawn() -> dict[str, str]:
-    """Each class in the docstring's drawing, with the class above it."""
+    """Return each class in the docstring's drawing, with the class above it."""
     above: list[str] = []
     found = {}
     for line in (errors.__doc__ or "").splitlines():
@@ -40,26 +40,30 @@ def test_the_drawing_is_the_tree() -> None:
         (errors.RevokedTokenError("x"), 4003, "Token+revoked."),
     ],
 )
-def test_each_token_fault_has_its_status_code_and_description(
+def test_each_token_fault_has_a_close_code_and_a_description(
     error: errors.TokenError, close_code: int, description: str
 ) -> None:
-    assert (error.status, error.close_code, error.description) == (401, close_code, description)
+    assert (error.close_code, error.description) == (close_code, description)
 
 
-def test_a_request_error_carries_its_answer() -> None:
+def test_a_request_error_has_its_response() -> None:
     error = errors.RequestError(405, "use GET", (("allow", "GET"),))
     assert (error.status, error.detail, error.headers) == (405, "use GET", (("allow", "GET"),))
     assert str(error) == "use GET"
     assert errors.RequestError(400, "no").headers == ()
 
 
-def test_a_frame_error_carries_its_close_frame() -> None:
+def test_a_frame_error_has_its_close_frame() -> None:
     error = errors.FrameError(codes.INVALID_PAYLOAD, "not UTF-8")
     assert (error.close_code, error.reason, str(error)) == (1007, "not UTF-8", "not UTF-8")
 
 
-def test_every_code_that_is_sent_has_a_reason_that_fits_its_frame() -> None:
-    numbers = {value for name, value in vars(codes).items() if isinstance(value, int)}
-    assert set(codes.REASONS) == numbers - {codes.NO_STATUS, codes.ABNORMAL}
-    assert all(0 < len(reason.encode()) <= 123 for reason in codes.REASONS.values())
-    assert set(codes.REASONS) >= codes.FINAL
+def test_errors_for_a_while_say_for_how_long() -> None:
+    limited = errors.RateLimitedError("too often", 1.5)
+    assert (str(limited), limited.retry_after_s) == ("too often", 1.5)
+    assert errors.UnavailableError("x").retry_after_s == errors.RETRY_AFTER_S == 5
+    assert errors.UnavailableError("x", 0.5).retry_after_s == 0.5
+
+
+def test_data_over_a_limit_is_a_kind_of_invalid_input() -> None:
+    assert issubclass(errors.TooLargeError, errors.InputError)

@@ -1,30 +1,31 @@
-"""What `headrace.appengine.channel` needs of a server, however it is reached."""
+"""What `headrace.appengine.channel` requires of a server, in this process or over HTTP."""
 
 from typing import Protocol
 
+from headrace.auth.tokens import TokenSigner
 from headrace.errors import ExpiredTokenError, InvalidTokenError
-from headrace.tokens import TokenSigner
 
 
 class Backend(Protocol):
-    """What carries out calls whose arguments have been checked; any thread may use it.
+    """Executes calls with arguments that were checked; may be used from any thread.
 
-    `create_channel` and `send` raise RequestError where the server refuses, and UnreachableError
-    where there is none.
+    `create_channel` and `send` raise InputError, TooLargeError or RequestError if the server
+    rejects an argument, another HeadraceError if it cannot execute the call, and UnreachableError
+    if there is no server.
     """
 
     def create_channel(self, client_id: str, minutes: int) -> str:
-        """Return a token for `client_id` that lasts for 1 to 1440 `minutes`."""
+        """Return a token for `client_id` that is valid for 1 to 1440 `minutes`."""
 
     def send(self, client_id: str, message: str) -> None:
         """Send `message` to `client_id`."""
 
     def recognises(self, token: str) -> bool:
-        """Tell whether a text with a token's form is a token of the server's, expired or not."""
+        """Return True if a text in the format of a token is one of the server's, expired or not."""
 
 
 def is_signed(signer: TokenSigner, token: str, now: float) -> bool:
-    """Tell whether `token` is one of the signer's, expired or not; `now` is the Unix time."""
+    """Return True if `token` is one of the signer's, expired or not; `now` is the Unix time."""
     try:
         signer.verify(token, now=now)
     except ExpiredTokenError:

@@ -1,8 +1,8 @@
-"""`google.appengine.api.channel`: make a channel, send a message.
+"""`google.appengine.api.channel`: create a channel, send a message.
 
-The names, limits, exceptions and texts are those of App Engine's SDK for Python. `Error` itself is
-raised where the server cannot be reached or refuses, ConfigError where it is not said which
-server.
+The names, limits, exceptions and texts are those of App Engine's SDK for Python. A function raises
+`Error` itself if the server cannot be reached or rejects the call, and ConfigError if no server is
+configured.
 """
 
 import functools
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from headrace import limits
-from headrace.appengine import choice
-from headrace.appengine.form import client_id_in
-from headrace.client.errors import RequestError, UnreachableError
+from headrace.appengine import current_backend
+from headrace.appengine.token_format import client_id_in
+from headrace.client.errors import UnreachableError
+from headrace.errors import ConfigError, HeadraceError, InputError, RequestError, TooLargeError
 
 MAXIMUM_CLIENT_ID_LENGTH = 256
 """Bytes of UTF-8."""
@@ -24,23 +25,23 @@ MAXIMUM_MESSAGE_LENGTH = 32767
 
 
 class Error(Exception):
-    """The root of this module's exceptions."""
+    """Base class of this module's exceptions."""
 
 
 class InvalidChannelClientIdError(Error):
-    """A client ID that is not a string, empty or too long."""
+    """A client ID that is not text, is empty or is too long."""
 
 
 class InvalidChannelTokenDurationError(Error):
-    """A duration that is not a whole number from 1 to 1440."""
+    """A duration that is not an integer from 1 to 1440."""
 
 
 class InvalidMessageError(Error):
-    """A message that is not text, empty or too long."""
+    """A message that is not text, is empty or is too long."""
 
 
 class AppIdAliasRequired(Error):  # noqa: N818 - App Engine's name
-    """Never raised: it was about applications without an alias on App Engine."""
+    """Never raised; on App Engine, the application had no alias."""
 
 
 _Parameters = ParamSpec("_Parameters")
@@ -50,60 +51,79 @@ _Result = TypeVar("_Result")
 def _with_channel_errors(
     function: Callable[_Parameters, _Result],
 ) -> Callable[_Parameters, _Result]:
-    """Turn what a server says into this module's exceptions."""
+    """Raise this module's exceptions in place of those of the backend."""
 
     @functools.wraps(function)
     def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         try:
             return function(*args, **kwargs)
-        except RequestError as error:
-            # All other faults have been found before: what is left is a server with lower limits.
-            kinds = {400: InvalidChannelClientIdError, 413: InvalidMessageError}
-            raise kinds.get(error.status, Error)(error.detail) from error
+        except ConfigError:
+            raise
         except UnreachableError as error:
             raise Error(f"the Headrace server cannot be reached: {error}") from error
+        except HeadraceError as error:
+            raise _channel_error(error)(str(error)) from error
 
     return call
 
 
-@_with_channel_errors
-def create_channel(client_id: str, duration_minutes: float | None = None) -> str:
-    """Return a token with which the client `client_id` can listen, for 120 minutes or as said.
+def _channel_error(error: HeadraceError) -> type[Error]:
+    """Return the exception for an error of the backend.
 
-    Raises InvalidChannelClientIdError and InvalidChannelTokenDurationError. The client ID must not
-    look like a token: `send_message` could not tell the two apart.
+    The arguments were checked, so the server rejects one only if its limits are lower.
+    """
+    status = error.status if isinstance(error, RequestError) else None
+    if status == 413 or isinstance(error, TooLargeError):
+        return InvalidMessageError
+    if status == 400 or isinstance(error, InputError):
+        return InvalidChannelClientIdError
+    return Error
+
+
+@_with_channel_errors
+def create_channel(client_id: str | bytes, duration_minutes: float | None = None) -> str:
+    """Return a token that lets the client `client_id` listen, for 120 minutes by default.
+
+    `client_id` is text or its UTF-8. Raises InvalidChannelClientIdError, also for a client ID that
+    `send_message` would mistake for a token, and InvalidChannelTokenDurationError.
     """
     name = _check_client_id(client_id)
     _check_length(name)
     minutes = _check_duration(duration_minutes)
-    chosen = choice.current()
-    if client_id_in(name) is not None and chosen.recognises(name):
-        raise InvalidChannelClientIdError("Client id is a token, or cannot be told from one")
-    return chosen.create_channel(name, minutes)
+    backend = current_backend.current()
+    if client_id_in(name) is not None and backend.recognises(name):
+        raise InvalidChannelClientIdError("Client id is a token, or has the format of one")
+    return backend.create_channel(name, minutes)
 
 
 @_with_channel_errors
-def send_message(client_id: str, message: str | bytes) -> None:
-    """Send `message`, text or its UTF-8, to a client; nobody connected is no error.
+def send_message(client_id: str | bytes, message: str | bytes) -> None:
+    """Send `message` to a client; it is not an error if the client is not connected.
 
-    `client_id` may also be a token of `create_channel`'s: then the message goes to the client
-    that it is for, also when it has expired. Raises InvalidChannelClientIdError and
+    Both arguments are text or its UTF-8. `client_id` may also be a token from `create_channel`,
+    expired or not, and stands for the client ID in it. Raises InvalidChannelClientIdError and
     InvalidMessageError.
     """
     name = _check_client_id(client_id)
     in_token = client_id_in(name)
-    if in_token is not None and choice.current().recognises(name):
+    if in_token is not None and current_backend.current().recognises(name):
         name = in_token
     else:
         _check_length(name)
     data = _check_message(message)
-    choice.current().send(name, data)
+    current_backend.current().send(name, data)
 
 
 def _check_client_id(value: object) -> str:
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        text = str.__str__(value)  # a subclass may override __str__
+    elif isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            raise InvalidChannelClientIdError("Client id must be UTF-8") from None
+    else:
         raise InvalidChannelClientIdError(f'"{value}" is not a string.')
-    text = str.__str__(value)  # without the subclass that it may be of
     if not text:
         raise InvalidChannelClientIdError("Client id must not be empty")
     return text
@@ -113,7 +133,7 @@ def _check_length(client_id: str) -> None:
     try:
         length = len(client_id.encode())
     except UnicodeEncodeError:
-        raise InvalidChannelClientIdError("Client id has half of a surrogate pair") from None
+        raise InvalidChannelClientIdError("Client id contains a lone surrogate") from None
     if length > MAXIMUM_CLIENT_ID_LENGTH:
         raise InvalidChannelClientIdError(
             f"Client id length {length} is greater than max length {MAXIMUM_CLIENT_ID_LENGTH}"
@@ -140,7 +160,7 @@ def _check_message(value: object) -> str:
         try:
             length = len(text.encode())
         except UnicodeEncodeError:
-            raise InvalidMessageError("Message has half of a surrogate pair") from None
+            raise InvalidMessageError("Message contains a lone surrogate") from None
     elif isinstance(value, bytes):
         length = len(value)
         try:

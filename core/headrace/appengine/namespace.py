@@ -1,4 +1,4 @@
-"""Give `google.appengine.api.channel` its name back."""
+"""Make `headrace.appengine.channel` importable as `google.appengine.api.channel`."""
 
 import importlib
 import importlib.util
@@ -16,9 +16,9 @@ NAME = "google.appengine.api.channel"
 def install() -> None:
     """Make `from google.appengine.api import channel` give `headrace.appengine.channel`.
 
-    Packages `google`, `google.appengine` and `google.appengine.api` that are installed stay as
-    they are; those that are not are made up. Where an App Engine SDK has a `channel` of its own,
-    it is replaced for all later imports. A second call changes nothing.
+    Installed packages `google`, `google.appengine` and `google.appengine.api` are used; missing
+    ones are created in memory. The `channel` of an installed App Engine SDK is replaced for all
+    later imports. A second call does nothing.
     """
     parents = NAME.split(".")[:-1]
     package = _package(parents[0], None)
@@ -26,31 +26,31 @@ def install() -> None:
         child = _package(f"{package.__name__}.{name}", package)
         setattr(package, name, child)
         package = child
-    # The SDK's `channel` was a package around a module of the same name.
+    # In the SDK, `channel` is a package that contains a module of the same name.
     for name in (NAME, f"{NAME}.channel"):
         sys.modules[name] = channel
     for holder in (package, channel):
-        setattr(holder, "channel", channel)  # noqa: B010 - no attribute that a type checker knows
+        setattr(holder, "channel", channel)  # noqa: B010 - an attribute that type checkers do not know
 
 
 def _package(name: str, parent: ModuleType | None) -> ModuleType:
-    """Return the package `name`, made up where it is not installed."""
+    """Return the package `name`; create it in memory if it is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # it is there, but something that it needs is not
+        if error.name != name:  # installed, but one of its own imports is missing
             raise
     spec = ModuleSpec(name, None, is_package=True)
-    spec.submodule_search_locations = _Portions(name, parent)  # type: ignore[assignment]  # iterated over only
+    spec.submodule_search_locations = _SearchPath(name, parent)  # type: ignore[assignment]  # only iterated over
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     return module
 
 
-class _Portions:
-    """The directories of a package that was made up: all that a namespace package would have.
+class _SearchPath:
+    """The `__path__` of a package created in memory: that of a namespace package (PEP 420).
 
-    They are looked for anew each time, so that what is put on `sys.path` later is found.
+    It is computed at each use, so that directories added to `sys.path` later are found.
     """
 
     def __init__(self, name: str, parent: ModuleType | None) -> None:
@@ -58,6 +58,6 @@ class _Portions:
         self._parent = parent
 
     def __iter__(self) -> Iterator[str]:
-        above: Iterable[str] = sys.path if self._parent is None else self._parent.__path__
-        places = (os.path.join(place, self._tail) for place in above)
-        return iter([place for place in places if os.path.isdir(place)])
+        parents: Iterable[str] = sys.path if self._parent is None else self._parent.__path__
+        directories = (os.path.join(parent, self._tail) for parent in parents)
+        return iter([directory for directory in directories if os.path.isdir(directory)])

@@ -1,31 +1,59 @@
-"""The order of one process: a counter and a function call."""
+"""The backplane of a single process: positions from the clock, applied in the same call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
-from headrace import limits
-from headrace.entries import AnyEntry
-from headrace.hub import Hub, Receipt
-from headrace.position import PositionCounter
+from headrace.backplane.idempotency import IdempotencyCache, digest_of
+from headrace.hub.core import HubCore
+from headrace.messages.entries import AnyEntry, KeyedReceipt, Receipt
+from headrace.messages.position import Position
+
+RESERVED_MS: Final = 1000
+"""How far ahead of the clock a process reserves positions."""
 
 
 class LocalBackplane:
-    """Orders the entries of one hub and has it apply them at once."""
+    """A `Backplane` for one hub in one process; its `append` never waits."""
 
-    def __init__(self, hub: Hub, reserve: Callable[[int], None] | None = None) -> None:
-        """`reserve(until_ms)` notes, before they are used, that ids up to there may be.
+    def __init__(self, core: HubCore) -> None:
+        self._core = core
+        self._receipts = IdempotencyCache()
+        self._reserve: Callable[[int], None] | None = None
+        self._reserved_ms = 0
 
-        It is called at most once in `limits.IDS_RESERVED_MS`, and only while there are entries. A
-        process that comes after a crash begins behind them, whatever its clock says.
-        """
-        self._hub = hub
-        self._counter = PositionCounter(hub.history.latest)
-        self._reserve = reserve
-        self._reserved_ms = -1
-
-    async def append(self, entry: AnyEntry) -> Receipt:
-        """Order `entry` and apply it; never waits."""
-        position = self._counter.next(int(self._hub.clocks.unix() * 1000))
-        if position.ms > self._reserved_ms and self._reserve is not None:
-            self._reserved_ms = position.ms + limits.IDS_RESERVED_MS
+    async def append(self, entry: AnyEntry, idempotency_key: str | None = None) -> Receipt:
+        """Order `entry` and apply it. See `Backplane.append`."""
+        core = self._core
+        digest = b""
+        if idempotency_key is not None:
+            digest = digest_of(entry)
+            known = self._receipts.get(idempotency_key, digest, core.clocks.monotonic())
+            if known is not None:
+                return known
+        latest = core.history.latest
+        now_ms = int(core.clocks.unix() * 1000)
+        if now_ms > latest.ms:
+            position = Position(now_ms, 0)
+        else:  # the same millisecond, or a clock that was set back
+            position = Position(latest.ms, latest.seq + 1)
+        if self._reserve is not None and position.ms > self._reserved_ms:
+            self._reserved_ms = position.ms + RESERVED_MS
             self._reserve(self._reserved_ms)
-        return Receipt(position, self._hub.apply(entry, position))
+        receipt = Receipt(position, core.apply(entry, position))
+        if idempotency_key is not None:
+            self._receipts.put(idempotency_key, digest, receipt, core.clocks.monotonic())
+        return receipt
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection to release."""
+
+    def receipts(self) -> Iterator[KeyedReceipt]:
+        """Yield the receipts of the remembered idempotency keys, the oldest first."""
+        return self._receipts.items(self._core.clocks.monotonic())
+
+    def restore(self, receipts: Iterable[KeyedReceipt], reserve: Callable[[int], None]) -> None:
+        """Continue an earlier process's log; `reserve` is called at most once in `RESERVED_MS`."""
+        now = self._core.clocks.monotonic()
+        for saved in receipts:
+            self._receipts.restore(saved, now)
+        self._reserve = reserve

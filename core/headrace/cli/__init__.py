@@ -1,34 +1,38 @@
 """The `headrace` command.
 
-Exit codes: 0 done, 1 a request that failed, 2 wrong usage or configuration. What goes wrong is
-said in a line on stderr; only results go to stdout.
+Exit codes: 0 success, 1 a request failed, 2 wrong usage or configuration. Errors are one line on
+stderr; stdout has only results.
 """
 
 from typing import Any
 
 import click
 
-from headrace.cli import client, server
-from headrace.cli.flags import CONFIGURATION, ConfigFailure
+from headrace.cli import client_commands as client
+from headrace.cli import server_commands as server
+from headrace.cli.flags import CONFIGURATION_HELP, ConfigFailure
 from headrace.errors import ConfigError
 from headrace.version import __version__
 
 __all__ = ["main"]
 
 _EXAMPLES = """\b
-To try it out:
-  headrace serve --demo                a server with made-up keys, and a chat room to open
+A demo:
+  headrace serve --demo                a chat room; the server generates its keys
 \b
-To put it into service:
-  headrace keygen --env > headrace.env
-  headrace serve                       with the variables of headrace.env set
-  headrace send alice 'Hello'          a message to the client alice
-  headrace listen alice                what alice's page gets
+With keys of your own:
+  headrace keygen --export > headrace.env
+  . ./headrace.env                     in each terminal
+  headrace serve
+\b
+In another terminal:
+  headrace listen alice                print the messages to the client alice
+  headrace send alice 'Hello'          send one
 """
 
 
 class _Commands(click.Group):
-    """Turns a configuration that cannot be used into a line and an exit code."""
+    """Turns ConfigError into a line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,7 +44,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_EXAMPLES + "\n" + CONFIGURATION,
+    epilog=_EXAMPLES + "\n" + CONFIGURATION_HELP,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="headrace")
 def main() -> None:

@@ -1,38 +1,36 @@
-"""The settings as flags of a command, made from the fields of `Settings`."""
+"""The settings as flags of a command, derived from the fields of `Settings`."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
 
-from headrace import config, limits
-from headrace.errors import ConfigError, RequestError
-from headrace.tokens import TokenSigner
+from headrace.cli.configuration import LoadedSettings, flag_of, load_settings, singular_of
+from headrace.settings import FIELDS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-CONFIGURATION = """\b
-Every setting has three spellings, and the first that is given counts:
+CONFIGURATION_HELP = """\b
+A setting can be given in three ways, in this order of precedence:
   a flag                               --api-key KEY
   a variable                           HEADRACE_API_KEY=KEY
   a line in the TOML file of --config  api_key = "KEY"
-Give keys as variables or in the file: a flag shows in the list of processes.
+Give keys as variables or in the file: the list of processes shows flags.
 """
-"""The end of a help text."""
+"""The end of a command's help text."""
 
 
 class ConfigFailure(click.ClickException):
-    """A configuration that cannot be used: exit code 2, as for wrong usage."""
+    """A configuration that cannot be used; the exit code is 2, as for wrong usage."""
 
     exit_code = 2
 
 
 def settings_flags(*names: str) -> Callable[[_Function], _Function]:
-    """Give a command the flags of these settings and `--config`.
+    """Add the flags of these settings, and `--config`, to a command.
 
-    Its function takes them as keywords, to be handed on to `load` in one piece.
+    The command's function passes them as one dict to `load`.
     """
 
     def decorate(function: _Function) -> _Function:
@@ -49,58 +47,26 @@ def settings_flags(*names: str) -> Callable[[_Function], _Function]:
     return decorate
 
 
-def _options(name: str) -> Iterator[Callable[[_Function], _Function]]:
-    """Make a setting's flags. They take text: what is right is for `load_settings` to say."""
-    field = config.FIELDS[name]
-    meaning = config.MEANINGS.get(name, "")
-    if name in config.SEVERAL:
-        # One text each, and hidden beside it the plural, which takes them all in one.
-        yield click.option(config.flag_of(name), name, hidden=True)
-        one = config.singular_of(name)
-        help_text = f"{meaning} [repeatable]"
-        yield click.option(config.flag_of(one), one, multiple=True, metavar="TEXT", help=help_text)
-        return
-    kinds = getattr(field.type, "__args__", (field.type,))
-    if str in kinds:
-        metavar = "TEXT"
-    elif isinstance(kinds[0], str):
-        metavar = f"[{'|'.join(kinds)}]"
-    else:
-        metavar = "NUMBER"
-    default = "" if field.default is None else f" [default: {field.default}]"
-    yield click.option(config.flag_of(name), name, metavar=metavar, help=meaning + default)
-
-
-def load(flags: dict[str, object]) -> config.Loaded:
-    """Return the settings that a command's flags, the environment and the file give."""
+def load(flags: dict[str, object]) -> LoadedSettings:
+    """Return the settings from a command's flags, the environment and the TOML file."""
+    flags = flags.copy()
     path = flags.pop("config")
-    return config.load_settings(flags, os.environ, path if isinstance(path, str) else None)
+    return load_settings(flags, os.environ, path if isinstance(path, str) else None)
 
 
-def mint_token(
-    loaded: config.Loaded,
-    client_id: str,
-    minutes: int = limits.TOKEN_DEFAULT_MINUTES,
-    groups: Sequence[str] = (),
-    send: Sequence[str] = (),
-) -> str:
-    """Return a token signed with the configured secret.
-
-    ConfigError where there is none, click's UsageError for a client ID, group or target that
-    cannot be.
-    """
-    settings = loaded.settings
-    if not settings.secrets:
-        raise ConfigError(
-            "no secret is set, and a token needs the server's: give --secret, HEADRACE_SECRET or"
-            " --config"
-        )
-    signer = TokenSigner(
-        [secret.encode() for secret in settings.secrets],
-        client_id_max_bytes=settings.client_id_max_bytes,
-    )
-    try:
-        minted = signer.mint(client_id, now=time.time(), minutes=minutes, groups=groups, send=send)
-    except RequestError as error:
-        raise click.UsageError(error.detail) from None
-    return minted.token
+def _options(name: str) -> Iterator[Callable[[_Function], _Function]]:
+    """Yield the flags of a setting. Their values are texts, which `load_settings` converts."""
+    field = FIELDS[name]
+    if field.is_list:
+        # The flag in the help takes one text; the plural takes all and is hidden.
+        yield click.option(flag_of(name), name, hidden=True)
+        one = singular_of(name)
+        help_text = f"{field.description} [repeatable]"
+        yield click.option(flag_of(one), one, multiple=True, metavar="TEXT", help=help_text)
+        return
+    if field.choices:
+        metavar = f"[{'|'.join(field.choices)}]"
+    else:
+        metavar = "TEXT" if field.kind is str else "NUMBER"
+    default = "" if field.default is None else f" [default: {field.default}]"
+    yield click.option(flag_of(name), name, metavar=metavar, help=field.description + default)

@@ -1,4 +1,4 @@
-"""The client of a Headrace server: make channels, send, ask who is there, listen.
+"""The Python client: create channels, send messages, query presence, and listen.
 
     from headrace.client import Client
 
@@ -6,30 +6,46 @@
         token = client.create_channel("alice").token
         client.send("Your order is ready", to="alice")
 
-`Client` blocks, `AsyncClient` is for an event loop; both have the same methods.
+`Client` is blocking, `AsyncClient` is for asyncio; both have the same methods. Importing this
+package loads no part of the server.
 """
 
-from headrace.client.aio import AsyncClient
-from headrace.client.errors import ConfigError, HeadraceError, RequestError, UnreachableError
-from headrace.client.listener import Incident, IncidentKind, Listener
-from headrace.client.sync import Client
-from headrace.client.values import Channel, GroupPresence, Message, Presence, Send, Sent, Stats
+from headrace.client.async_client import AsyncClient
+from headrace.client.blocking_client import Client
+from headrace.client.errors import (
+    ConfigError,
+    ExpiredTokenError,
+    HeadraceError,
+    InputError,
+    InvalidTokenError,
+    RequestError,
+    RevokedTokenError,
+    TokenError,
+    UnreachableError,
+)
+from headrace.client.listener import Listener, ListenerEvent, ListenerEventKind
+from headrace.client.models import Channel, GroupPresence, Message, Presence, Send, Sent, Stats
 
 __all__ = [
     "AsyncClient",
     "Channel",
     "Client",
     "ConfigError",
+    "ExpiredTokenError",
     "GroupPresence",
     "HeadraceError",
-    "Incident",
-    "IncidentKind",
+    "InputError",
+    "InvalidTokenError",
     "Listener",
+    "ListenerEvent",
+    "ListenerEventKind",
     "Message",
     "Presence",
     "RequestError",
+    "RevokedTokenError",
     "Send",
     "Sent",
     "Stats",
+    "TokenError",
     "UnreachableError",
 ]

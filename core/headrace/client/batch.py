@@ -1,9 +1,8 @@
-"""Sends on their way to `POST /v1/send/batch`: gathered, encoded, and matched with their answers.
+"""A part of a batch: sends encoded for one `POST /v1/send/batch`, and their results.
 
-A batch of any length travels as requests of bounded size, one after the other. One request for
-all would be shorter, but an HTTP client writes its request before it reads the answer, and the
-server answers while it reads: with both sides waiting for the other to read, nothing would move.
-A bounded request can also be made again when the connection breaks.
+A batch of any length is sent as several requests of limited size. A single request could deadlock:
+an HTTP client writes the whole request before it reads the response, but the server responds while
+it reads, so both sides would wait for the other to read. A limited request can also be retried.
 """
 
 from collections.abc import Iterable
@@ -11,15 +10,17 @@ from typing import Any
 
 import msgspec
 
-from headrace.client.errors import RequestError, UnreachableError
-from headrace.client.exchange import Response, problem_detail
-from headrace.client.values import Send, Sent
+from headrace.client.errors import InputError, RequestError, UnreachableError
+from headrace.client.http_messages import HttpResponse, not_headrace, problem_detail
+from headrace.client.models import Send, Sent
 
 BATCH_MAX_SENDS = 500
-"""Their answers are some 40 KiB: they fit what the kernel buffers while nobody reads."""
+"""Their responses take about 40 KiB, which socket buffers hold while the client does not read."""
 
 BATCH_MAX_BYTES = 256 * 1024
-"""A request ends with the send that passes it."""
+"""The send that reaches this size is the last of its request."""
+
+SendResult = Sent | RequestError | InputError
 
 
 class Batch:
@@ -28,52 +29,54 @@ class Batch:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self._size_bytes = 0
-        self._refused: dict[int, RequestError] = {}  # by place: what no JSON can say
+        self._not_encodable: dict[int, InputError] = {}  # by index in the batch
 
     def __len__(self) -> int:
-        return len(self._lines) + len(self._refused)
+        return len(self._lines) + len(self._not_encodable)
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to send it."""
+        """True if no send may be added: the batch is to be sent."""
         return len(self) >= BATCH_MAX_SENDS or self._size_bytes >= BATCH_MAX_BYTES
 
     def add(self, send: Send) -> None:
-        """Take one more; a send that cannot be encoded fails alone, and is not sent."""
+        """Add a send; one that cannot be encoded is not sent, and its result is the error."""
         try:
             line = to_json(send)
-        except RequestError as error:
-            self._refused[len(self)] = error
+        except InputError as error:
+            self._not_encodable[len(self)] = error
         else:
             self._lines.append(line)
             self._size_bytes += len(line)
 
     @property
     def body(self) -> bytes:
-        """The request's body, NDJSON."""
+        """The body of the request, NDJSON."""
         return b"".join([line + b"\n" for line in self._lines])
 
-    def read(self, response: Response) -> list[Sent | RequestError]:
-        """Return each send's answer, in the order in which they were added.
+    def decode(self, response: HttpResponse) -> list[SendResult]:
+        """Return the result of each send, in order.
 
-        UnreachableError where there are not as many as sends.
+        Raise UnreachableError if the response has another number of lines than the request.
         """
         lines = [line for line in response.body.split(b"\n") if line]
         if len(lines) != len(self._lines):
-            raise UnreachableError(f"to {len(self._lines)} sends came {len(lines)} answers")
-        answers = [_read_line(line) for line in lines]
-        for place, error in self._refused.items():  # in rising order
-            answers.insert(place, error)
-        return answers
+            raise UnreachableError(
+                f"the response to a batch of {len(self._lines)} sends has {len(lines)} lines"
+            )
+        results = [_decode_line(line) for line in lines]
+        for index, error in self._not_encodable.items():  # in ascending order
+            results.insert(index, error)
+        return results
 
 
 class _Problem(msgspec.Struct):
-    """The member of a failed line's answer that tells it from a good one's."""
+    """What distinguishes the line of a failed send: a problem document has a status."""
 
     status: int
 
 
-def _read_line(line: bytes) -> Sent | RequestError:
+def _decode_line(line: bytes) -> SendResult:
     try:
         return _decode_sent(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -81,36 +84,36 @@ def _read_line(line: bytes) -> Sent | RequestError:
     try:
         status = _decode_problem(line).status
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreachableError(f"what answers there is no Headrace server: {error}") from None
+        raise not_headrace(error) from None
     return RequestError(status, problem_detail(status, line))
 
 
 def to_json(value: object) -> bytes:
-    """Return `value` as JSON; RequestError (400) for text that is not Unicode."""
+    """Return `value` as JSON; raise InputError for a string with a lone surrogate."""
     try:
         return _encode(value)
     except UnicodeEncodeError as error:
-        raise RequestError(
-            400, f"there is half of a surrogate pair at character {error.start} of a text"
+        raise InputError(
+            f"a string has a lone surrogate at character {error.start}; send valid Unicode"
         ) from None
 
 
 def targets(to: str | Iterable[str]) -> str | tuple[str, ...]:
-    """Return a client ID, or any kind of several, as JSON can say it."""
+    """Return a client ID, or any iterable of client IDs, as a value that JSON can represent."""
     return to if isinstance(to, str) else tuple(to)
 
 
 def plain(text: str) -> str:
-    """Return `text` without the subclass of str that it may be of, as templates' safe strings."""
+    """Return `text` as an exact str: template engines return subclasses ("safe strings")."""
     return str.__str__(text)
 
 
-def _plain_or_refuse(value: Any) -> str:
+def _encode_subclass(value: Any) -> str:
     if isinstance(value, str):
         return plain(value)
-    raise TypeError(f"a {type(value).__name__} cannot be sent; give text")
+    raise TypeError(f"a value is {type(value).__name__}; it must be a string")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain_or_refuse).encode
+_encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 _decode_sent = msgspec.json.Decoder(Sent).decode
 _decode_problem = msgspec.json.Decoder(_Problem).decode

@@ -1,15 +1,38 @@
-"""What a request to a server can end with, beside its answer.
+"""The errors of the client.
 
-HeadraceError
-├── RequestError        the server refused it: `.status`, `.detail`, `.headers` of its answer
-├── UnreachableError    no server answered, or what answered is none; also a ConnectionError
-└── ConfigError         the URL, the API key or the secret is missing or cannot be used
+    HeadraceError
+    ├── ConfigError         the URL, the API key or the secret is missing or cannot be used
+    ├── InputError          an argument cannot be used; nothing was sent
+    ├── RequestError        an error response: `.status`, `.detail`, `.headers`
+    ├── TokenError          `Listener` only: the server does not accept the token
+    └── UnreachableError    no response; also a ConnectionError
+
+All but UnreachableError are those of `headrace.errors`.
 """
 
-from headrace.errors import ConfigError, HeadraceError, RequestError
+from headrace.errors import (
+    ConfigError,
+    ExpiredTokenError,
+    HeadraceError,
+    InputError,
+    InvalidTokenError,
+    RequestError,
+    RevokedTokenError,
+    TokenError,
+)
 
-__all__ = ["ConfigError", "HeadraceError", "RequestError", "UnreachableError"]
+__all__ = [
+    "ConfigError",
+    "ExpiredTokenError",
+    "HeadraceError",
+    "InputError",
+    "InvalidTokenError",
+    "RequestError",
+    "RevokedTokenError",
+    "TokenError",
+    "UnreachableError",
+]
 
 
 class UnreachableError(HeadraceError, ConnectionError):
-    """There was no answer, also after the retries, or none that a Headrace server gives."""
+    """There was no response, also after the retries, or not one from a Headrace server."""

@@ -1,76 +1,93 @@
-"""The messages of a channel over the WebSocket, across lost connections.
+"""Receive the messages of a channel over a WebSocket, across lost connections.
 
-It resumes after the last id it has seen, so that nothing is lost or given twice, waits with full
-jitter before it comes back, and follows the contract's table of close codes: `codes.FINAL` ends
-it, a token that timed out is replaced by a new one.
+The listener resumes after the last id it has seen, so no message is lost or returned twice. It
+reconnects with exponential backoff and full jitter, except after the close codes in `codes.FINAL`,
+which end it. An expired token (4002) is replaced by a new one.
 """
 
 import asyncio
-import base64
 import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
 from headrace import codes
-from headrace.client.exchange import RETRIED, retry_after_s
-from headrace.client.values import Message
-from headrace.client.websocket import CONNECT_TIMEOUT_S, Closed, WebSocket, open_websocket
-from headrace.errors import (
+from headrace.auth.tokens import decode_unverified
+from headrace.client.close_info import CloseInfo
+from headrace.client.errors import (
     ExpiredTokenError,
+    InputError,
     InvalidTokenError,
     RequestError,
     RevokedTokenError,
     TokenError,
 )
-from headrace.position import START, Position, parse_position
+from headrace.client.models import Message
+from headrace.client.retry import RETRIED_STATUSES
+from headrace.client.retry_after import retry_after_s
+from headrace.client.server_frame import decode_frame
+from headrace.messages.position import START, Position, parse_position
+
+if TYPE_CHECKING:
+    from headrace.client.websocket_transport import WebSocketConnection
 
 BACKOFF_MAX_S = 30.0
-"""The longest wait before coming back; it starts with at most 1 s and doubles."""
+"""The maximum wait before a reconnect; it starts at 1 s and doubles with each failure."""
 
-SILENCE_FACTOR = 2.5
-"""So many ping intervals without a frame make the line count as dead."""
+PING_INTERVALS_UNTIL_DEAD = 2.5
+"""A connection without a frame for so many of the server's ping intervals counts as lost."""
+
+OPEN_FRAME_TIMEOUT_S = 10.0
+"""The same limit until the `open` frame, which holds the ping interval."""
 
 
-class IncidentKind(StrEnum):
-    """What can befall a listener."""
+class ListenerEventKind(StrEnum):
+    """The kinds of `ListenerEvent`."""
 
     LOST = "lost"
-    """The connection; it comes back."""
+    """The connection was lost; the listener reconnects."""
     GAP = "gap"
-    """Messages, between the last one and the next."""
+    """Messages between the previous message and the next one may be lost."""
     CLOSED = "closed"
-    """The channel, for good; the iteration ends."""
+    """The server closed the channel; the iteration ends."""
 
 
-class Incident(NamedTuple):
-    """Something that befell a listener, and a line of English about it."""
+class ListenerEvent(NamedTuple):
+    """A change of the connection's state, with a line of text for a log."""
 
-    kind: IncidentKind
+    kind: ListenerEventKind
     text: str
 
 
-def _ignore(_incident: Incident) -> None:
+class _State(Enum):
+    NEW = "no open frame was received yet"
+    OPENED = "an open frame was received, on this connection or an earlier one"
+    CLOSED = "the iteration is over"
+
+
+def _ignore(_event: ListenerEvent) -> None:
     pass
 
 
 class Listener:
-    """Iterates over the messages to a client until its channel is closed for good.
+    """Iterates over the messages to a client until its channel is closed.
 
         async with client.listen("alice") as messages:
             async for message in messages:
                 print(message.data)
 
-    Messages are taken from the connection as they are asked for; who is slow for long is sent
-    away by the server, comes back and resumes. Waiting for a message may be cancelled at any time
-    without losing one. The iteration raises TokenError when the token is refused, RequestError
-    when the connection is, and OSError when the server cannot be reached the first time; later it
-    is waited for.
+    Messages are read from the connection only as fast as the iteration requests them. If it is too
+    slow for the server's limits, the server closes the connection, and the listener reconnects and
+    resumes. Waiting for a message can be cancelled at any time without losing one.
+
+    The iteration raises TokenError if the token is not accepted, RequestError if the server
+    responds to a connection attempt with an error, and OSError if the first connection fails.
+    Later network failures are retried without a limit.
     """
 
     def __init__(
@@ -78,44 +95,45 @@ class Listener:
         url: str,
         fetch_token: Callable[[], Awaitable[str]],
         *,
-        on_incident: Callable[[Incident], object] = _ignore,
+        on_event: Callable[[ListenerEvent], object] = _ignore,
         tls: ssl.SSLContext | None = None,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`url` is the server's base URL; `tls` says whom to trust, if not whom the system does.
+        """Listen on the server with the base URL `url`; `tls` replaces the default TLS context.
 
-        `fetch_token` gives a token, at first and again when one has timed out; giving the same
-        again ends the listening. `on_incident` is told between two messages what happened between
-        them. `jitter` gives numbers from 0 to 1, `sleep` waits for seconds.
+        `fetch_token` returns a token, at the start and after each expiry; if it returns the
+        expired token again, the iteration raises ExpiredTokenError. `on_event` is called between
+        two messages with what happened between them. `jitter` returns numbers from 0 to 1, and
+        `sleep` waits for a number of seconds.
         """
         self._url = url
         self._fetch_token = fetch_token
-        self._on_incident = on_incident
+        self._on_event = on_event
         self._tls = tls
         self._jitter = jitter
         self._sleep = sleep
+        self._state = _State.NEW
         self._token: str | None = None
-        self._websocket: WebSocket | None = None
-        self._silence_s = CONNECT_TIMEOUT_S  # after which the line counts as dead
+        self._websocket: WebSocketConnection | None = None
+        self._timeout_s = OPEN_FRAME_TIMEOUT_S
         self._position = START
-        self._since: Position | None = None  # where a session began that was lost unseen, maybe
-        self._opened = False  # once: from then on an unreachable server is waited for
-        self._ended = False
-        self._failures = 0  # since the last open
-        self._delay_s: float | None = None  # where the server said when to come back
+        # The token's `pos`, if a session may have started there whose open frame was lost.
+        self._since: Position | None = None
+        self._failures = 0  # since the last open frame
+        self._delay_s: float | None = None  # the wait that the server asked for
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
-        while not self._ended:
+        while not self._is_closed:
             received = await self._receive()
-            taken = self._take(received) if isinstance(received, str) else received
-            if isinstance(taken, Closed):
-                await self._come_back(taken)
-            elif taken is not None:
-                return taken
+            result = self._handle_frame(received) if isinstance(received, str) else received
+            if isinstance(result, Message):
+                return result
+            if isinstance(result, CloseInfo) and not self._is_closed:
+                await self._handle_disconnect(result)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
@@ -130,153 +148,154 @@ class Listener:
         await self.close()
 
     async def close(self) -> None:
-        """End the connection and the iteration; a second call does nothing."""
-        self._ended = True
-        await self._hang_up()
+        """Close the connection and end the iteration; a second call does nothing."""
+        self._state = _State.CLOSED
+        await self._close_websocket()
 
-    async def _hang_up(self) -> None:
+    @property
+    def _is_closed(self) -> bool:
+        return self._state is _State.CLOSED
+
+    async def _close_websocket(self) -> None:
         websocket, self._websocket = self._websocket, None
         if websocket is not None:
             await websocket.close()
 
-    async def _receive(self) -> str | Closed:
-        """Return the next frame, or how the connection ended; it is made where there is none."""
+    async def _receive(self) -> str | CloseInfo:
+        """Return the next frame, or why there is none; connect first if necessary."""
         if self._websocket is None:
             failure = await self._connect()
             if failure is not None:
                 return failure
         assert self._websocket is not None
-        try:
-            async with asyncio.timeout(self._silence_s):
-                return await self._websocket.receive()
-        except TimeoutError:
-            return Closed(codes.ABNORMAL, "the line is dead")
+        return await self._websocket.receive(self._timeout_s)
 
-    async def _connect(self) -> Closed | None:
-        """Connect; return why that failed, where it may do later."""
+    async def _connect(self) -> CloseInfo | None:
+        """Connect; return the reason of a failure that may be temporary."""
+        from headrace.client.websocket_transport import open_websocket
+
         if self._token is None:
             self._token = await self._fetch_token()
-        last_id = self._position if self._opened else None
+        last_id = self._position if self._state is _State.OPENED else None
         try:
-            self._websocket = await open_websocket(
+            websocket = await open_websocket(
                 self._url, self._token, last_id=last_id, since=self._since, tls=self._tls
             )
         except OSError as error:
-            self._note_unclear()
-            if not self._opened:
+            self._remember_start()
+            if self._state is _State.NEW:
                 raise
             return _lost(error)
         except RequestError as error:
-            if error.status != 503 and not (self._opened and error.status >= 500):
+            is_new = self._state is _State.NEW
+            if error.status != 503 and (is_new or error.status < 500):
                 raise
             self._delay_s = retry_after_s(error.headers, time.time())
-            return Closed(codes.ABNORMAL, error.detail)
+            return CloseInfo(codes.ABNORMAL, error.detail)
         except asyncio.CancelledError:
-            self._note_unclear()
+            self._remember_start()
             raise
-        self._silence_s = CONNECT_TIMEOUT_S
+        self._websocket = websocket
+        self._timeout_s = OPEN_FRAME_TIMEOUT_S
+        if self._is_closed:  # by `close` in another task
+            await self._close_websocket()
+            return CloseInfo(codes.NORMAL, "")
         return None
 
-    async def _come_back(self, closed: Closed) -> None:
-        """Get ready for the next connection, or end."""
-        if self._websocket is not None and closed.code == codes.ABNORMAL:
-            self._note_unclear()
-        await self._hang_up()
-        if closed.code == codes.EXPIRED_TOKEN:
-            try:
-                token = await self._fetch_token()
-            except OSError as error:
-                closed = _lost(error)
-            except RequestError as error:
-                if error.status not in RETRIED:
-                    raise
-                closed = Closed(codes.ABNORMAL, error.detail)
-            else:
-                if token == self._token:
-                    raise ExpiredTokenError("the token has timed out: get a new one")
-                self._token = token
-        elif closed.code in _TOKEN_ERRORS:
-            raise _TOKEN_ERRORS[closed.code](closed.reason)
-        elif closed.code in codes.FINAL:
-            self._ended = True
-            self._tell(IncidentKind.CLOSED, f"closed: {closed.reason}")
+    async def _handle_disconnect(self, close: CloseInfo) -> None:
+        """Wait until it is time to reconnect, or end the iteration."""
+        if self._websocket is not None and close.code == codes.ABNORMAL:
+            self._remember_start()
+        await self._close_websocket()
+        if close.code == codes.EXPIRED_TOKEN:
+            close = await self._renew_token() or close
+        elif close.code in _TOKEN_ERRORS:
+            raise _TOKEN_ERRORS[close.code](close.reason)
+        elif close.code in codes.FINAL:
+            self._state = _State.CLOSED
+            self._notify(ListenerEventKind.CLOSED, f"closed: {close.reason}")
             return
-        ceiling_s = min(BACKOFF_MAX_S, 2.0**self._failures)
+        backoff_s = min(BACKOFF_MAX_S, 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
         wait_s, self._delay_s = self._delay_s, None
         if wait_s is None:
-            wait_s = self._jitter() * ceiling_s
-        reason = closed.reason or f"close code {closed.code}"
-        self._tell(IncidentKind.LOST, f"connection lost ({reason}); coming back in {wait_s:.1f} s")
+            wait_s = self._jitter() * backoff_s
+        reason = close.reason or f"close code {close.code}"
+        self._notify(
+            ListenerEventKind.LOST, f"connection lost ({reason}); reconnecting in {wait_s:.1f} s"
+        )
         await self._sleep(wait_s)
 
-    def _note_unclear(self) -> None:
-        """Remember where a session was to begin that may have been served without our knowing."""
-        if self._since is None and self._token is not None:
-            self._since = _origin_of(self._token)
-
-    def _take(self, text: str) -> Message | Closed | None:
-        """Return the message that a frame is, None where it is about the connection."""
+    async def _renew_token(self) -> CloseInfo | None:
+        """Fetch a token in place of the expired one; return the reason of a temporary failure."""
         try:
-            frame = _decode_frame(text)
+            token = await self._fetch_token()
+        except OSError as error:
+            return _lost(error)
+        except RequestError as error:
+            if error.status not in RETRIED_STATUSES:
+                raise
+            return CloseInfo(codes.ABNORMAL, error.detail)
+        if token == self._token:
+            raise ExpiredTokenError("the token expired; listen with a new one")
+        self._token = token
+        return None
+
+    def _remember_start(self) -> None:
+        """Remember where a session may have started whose `open` frame was not received.
+
+        The server starts a client's next session where the lost one left off. Messages that it
+        wrote to the lost connection would be skipped.
+        """
+        if self._since is None and self._token is not None:
+            self._since = _start_position(self._token)
+
+    def _handle_frame(self, text: str) -> Message | CloseInfo | None:
+        """Return the message, None for another frame, or the reason to reconnect."""
+        try:
+            frame = decode_frame(text)
             position = START if frame.id is None else parse_position(frame.id)
-        except (msgspec.DecodeError, RequestError) as error:
-            return Closed(codes.PROTOCOL_ERROR, f"the server sent no frame: {error}")
+        except (msgspec.DecodeError, InputError) as error:
+            return CloseInfo(codes.PROTOCOL_ERROR, f"the server sent a malformed frame: {error}")
         if frame.ping_interval:
-            self._silence_s = frame.ping_interval * SILENCE_FACTOR
+            self._timeout_s = frame.ping_interval * PING_INTERVALS_UNTIL_DEAD
         if frame.type is None:
             if frame.id is not None and position > self._position:
                 self._position = position
                 return Message(frame.id, frame.data, frame.group)
         elif frame.type == "open":
-            self._opened = True
+            if self._state is _State.NEW:
+                self._state = _State.OPENED
             self._failures = 0
-            # What follows comes after it, also where the server's order has begun anew.
+            # It may be lower than the last one: a server without its history starts anew.
             self._position = position
             if frame.recovered is False:
-                self._tell(IncidentKind.GAP, "some messages may have been missed")
+                self._notify(ListenerEventKind.GAP, "some messages may be lost")
         elif frame.type == "gap":
-            self._tell(IncidentKind.GAP, "too slow: some messages were dropped")
+            self._notify(ListenerEventKind.GAP, "too slow: some messages were dropped")
         elif frame.type == "reconnect":
             self._delay_s = frame.delay_ms / 1000
         return None
 
-    def _tell(self, kind: IncidentKind, text: str) -> None:
-        self._on_incident(Incident(kind, text))
+    def _notify(self, kind: ListenerEventKind, text: str) -> None:
+        self._on_event(ListenerEvent(kind, text))
 
 
-class _Frame(msgspec.Struct):
-    """A frame of `headrace.v1`: a message where `type` is None."""
-
-    id: str | None = None
-    data: str = ""
-    group: str | None = None
-    type: str | None = None
-    recovered: bool | None = None
-    ping_interval: float | None = None
-    delay_ms: float = 0
-
-
-def _origin_of(token: str) -> Position | None:
-    """Return where a first connection with `token` starts, by its `pos`; the server judges it."""
+def _start_position(token: str) -> Position | None:
+    """Return the token's `pos`, where a client's first session starts."""
+    claims = decode_unverified(token)
+    if claims is None or claims.pos is None:
+        return None
     try:
-        payload = token.split(".")[1]
-        pos = _decode_claims(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).pos
-        return None if pos is None else parse_position(pos)
-    except (IndexError, ValueError, RequestError):
+        return parse_position(claims.pos)
+    except InputError:
         return None
 
 
-def _lost(error: OSError) -> Closed:
-    return Closed(codes.ABNORMAL, str(error) or type(error).__name__)
+def _lost(error: OSError) -> CloseInfo:
+    return CloseInfo(codes.ABNORMAL, str(error) or type(error).__name__)
 
 
-class _Claims(msgspec.Struct):
-    pos: str | None = None
-
-
-_decode_claims = msgspec.json.Decoder(_Claims).decode
-_decode_frame = msgspec.json.Decoder(_Frame).decode
 _TOKEN_ERRORS: dict[int, type[TokenError]] = {
     codes.INVALID_TOKEN: InvalidTokenError,
     codes.REVOKED_TOKEN: RevokedTokenError,

@@ -1,12 +1,13 @@
-"""HTTP and WebSocket as sans-I/O objects: bytes in, events out, bytes to send.
+"""HTTP/1.1 and WebSocket for servers, without I/O: bytes in, events out, bytes to send.
 
-http.py       HttpConnection: requests out of bytes, answers into bytes
-state.py      its states, and what leads from one to another
-request.py    the events that it gives: Request, Body, EndOfRequest
-head.py       one request's head: its limits and its grammar
-body.py       one request's body: of a known length, or chunked
-answer.py     an answer's head and chunks
-handshake.py  a request that becomes a WebSocket
-websocket.py  FrameReader: a client's frames
-guard.py      the limits and the inflation that wsproto leaves to us
+Nothing here knows a socket, an event loop or a clock, so a host that owns the socket can use it:
+
+    headrace.protocol.http       HttpConnection: requests from bytes, responses to bytes
+    headrace.protocol.websocket  read_handshake: an HTTP request that becomes a WebSocket
+                                 FrameReader: a client's frames
+
+Each object follows one contract. The caller passes bytes to `receive_data`, takes events, and sends
+the bytes that methods return. A peer's fault raises RequestError or FrameError, which say how to
+answer it; a call in the wrong state raises StateError. The names that these two packages export are
+public; their modules are not.
 """

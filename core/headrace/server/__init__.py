@@ -1,26 +1,11 @@
-"""The shell around the hub: sockets, the event loop, timers.
+"""The server of one process: sockets, the event loop, timers.
 
-An application that runs in the same process has pages and requests of its own beside Headrace's:
-
-    async def hello(call: Call) -> Answer:
-        return json_answer({"hello": call.params["name"]})
-
-    Server(settings, routes=[Route("GET", "/hello/{name}", Access.OPEN, hello)])
+server.py            `Server`: listens, and its life cycle
+run.py               `run_server`: serve until a signal
+context.py           `ServerContext`: what connections share
+connections/         one asyncio protocol for each thing a connection can be
+timers.py            one timer for all deadlines
+tick_budget.py       work that is spread over event loop ticks
+sockets.py           listening sockets and TLS
+state_directory.py   the state that a planned restart carries over
 """
-
-from headrace.api.answers import Answer, json_answer
-from headrace.api.routing import Access, Call, Route
-from headrace.server.callbacks import Callbacks
-from headrace.server.run import run_server
-from headrace.server.server import Server
-
-__all__ = [
-    "Access",
-    "Answer",
-    "Call",
-    "Callbacks",
-    "Route",
-    "Server",
-    "json_answer",
-    "run_server",
-]

@@ -6,24 +6,25 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import Final
 
-from headrace.application import Application
+from headrace.api.hub import Hub
 from headrace.errors import ConfigError
+from headrace.hub.application import Application
 from headrace.server.server import Server
 from headrace.settings import Settings
 
 try:
     import uvloop
-except ImportError:  # a platform without it: slower, but it works
+except ImportError:  # not available on this platform; asyncio's own loop is slower
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 else:
     new_event_loop = uvloop.new_event_loop
 
+_COLLECT_INTERVAL_S: Final = 0.05
+_YOUNG_PER_FULL_COLLECTION: Final = 20_000  # a quarter of an hour
 
-_COLLECT_EVERY_S = 0.05
-_YOUNG_PER_FULL_COLLECTION = 20_000  # a quarter of an hour
-
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log = logging.getLogger("headrace")
 
@@ -33,17 +34,17 @@ def run_server(
     announce: Callable[[str], None],
     *,
     demo: bool = False,
-    application: Callable[[], Application] | None = None,
+    application: Application | None = None,
     reload: Callable[[], Settings] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then drain and return.
 
-    `announce` is called with the server's URL once it listens. `application` makes what is told
-    who comes and goes; it is called within the event loop. On SIGHUP the secrets and the API
-    key become those that `reload` returns; where it raises ConfigError all stays as it was.
-    ConfigError where a setting cannot be used.
+    `announce` is called with the server's URL once it listens. `application` gets presence changes
+    and update-messages. On SIGHUP the secrets and the API key are replaced by those that `reload`
+    returns; if it raises ConfigError, nothing changes. Raises ConfigError if a setting cannot be
+    used.
     """
-    # Else the runner would have its own way with it, and give it back at the end.
+    # Otherwise the runner would install its own handler, and restore it at the end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, announce, demo, application, reload))
@@ -53,39 +54,42 @@ async def _serve(
     settings: Settings,
     announce: Callable[[str], None],
     demo: bool,
-    application: Callable[[], Application] | None,
+    application: Application | None,
     reload: Callable[[], Settings] | None,
 ) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in _ENDING:
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stopped.set)
-    server = Server(settings, demo=demo, application=application() if application else None)
+    hub = Hub(settings, application)
+    server = Server(hub, demo=demo)
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload_keys, server, reload)
-    starting, stopping = loop.create_task(server.start()), loop.create_task(stopped.wait())
-    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done() and server.waits:  # it has taken nothing over yet
-        starting.cancel()
-        return
-    await starting
-    _tune_collector(loop)
-    announce(server.url)
-    await stopped.wait()
-    await server.stop()
-    for number in _ENDING:  # once more changes nothing, to the very end of the process
+    async with hub:
+        starting, stopping = loop.create_task(server.start()), loop.create_task(stopped.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() and server.is_waiting_for_predecessor:
+            await server.stop()
+            return
+        await starting
+        _tune_garbage_collector(loop)
+        announce(server.url)
+        await stopped.wait()
+        await server.stop()
+    for number in _STOP_SIGNALS:  # a further signal has no effect until the process has ended
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
 
 
-def _tune_collector(loop: asyncio.AbstractEventLoop) -> None:
+def _tune_garbage_collector(loop: asyncio.AbstractEventLoop) -> None:
     """Keep the garbage collector from stopping the server.
 
-    A full collection visits every object of every connection, which takes 5 ms for a thousand of
-    them, and by default one comes with every quarter of connections more. Hardly anything here is
-    garbage in a cycle, so it may be rare. The young objects are looked at often instead, so that
-    there are never many: in a storm as many old ones go as new ones come, by which the collector's
-    own count of them stays low. From Python 3.14 on, it goes through the old ones in small steps.
+    A full collection visits every object of every connection: 5 ms for a thousand of them. By
+    default one runs whenever the number of connections has grown by a quarter. Hardly anything here
+    is garbage in a reference cycle, so full collections may be rare. Young objects are collected
+    often instead, so that there are never many: in a burst of reconnects as many old objects go as
+    new ones come, so the collector's own count of young objects stays low. From Python 3.14 on, the
+    collector visits old objects in small steps.
     """
     gc.collect()
     gc.freeze()
@@ -95,14 +99,16 @@ def _tune_collector(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _collect_young(loop: asyncio.AbstractEventLoop) -> None:
-    loop.call_later(_COLLECT_EVERY_S, _collect_young, loop)
+    loop.call_later(_COLLECT_INTERVAL_S, _collect_young, loop)
     gc.collect(1)
 
 
 def _reload_keys(server: Server, reload: Callable[[], Settings]) -> None:
     try:
-        server.node.use_keys(reload())
+        settings = reload()
+        server.hub.use_secrets(settings.secrets)
+        server.api.use_api_key(settings.api_key)
     except ConfigError as error:
-        _log.error("the keys stay as they were: %s", error)
+        _log.error("SIGHUP: the keys were not changed: %s", error)
     else:
-        _log.warning("the secrets and the API key were read again")
+        _log.warning("SIGHUP: the secrets and the API key were read again")

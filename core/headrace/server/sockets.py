@@ -1,19 +1,28 @@
-"""The listening sockets: their options, which every accepted connection inherits, and TLS."""
+"""Listening sockets, their options, which accepted connections inherit, and TLS."""
 
 import asyncio
 import resource
 import socket
 import ssl
+from typing import Final
 
-from headrace import limits
 from headrace.errors import ConfigError
+
+LISTEN_BACKLOG: Final = 4096
+"""Connections that the kernel completes before they are accepted; the system may allow fewer."""
+
+_UNSENT_MAX_BYTES: Final = 64 * 1024
+"""TCP_NOTSENT_LOWAT: above it the kernel takes no more data for a slow client."""
+
+_FILES_RESERVE: Final = 200
+"""File descriptors kept free for the log, the event loop and outgoing requests."""
 
 
 async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
-    """Return a bound socket for each address of `host`, on one port; ConfigError if none can be.
+    """Return a bound socket for each address of `host`, all on one port.
 
-    A port of 0 means any that is free. A `shared` port may be bound by another process as well
-    (SO_REUSEPORT), which is what a successor does.
+    Port 0 means any free port. A `shared` port may also be bound by another process (SO_REUSEPORT),
+    as the next process does in a planned restart. Raises ConfigError if an address cannot be bound.
     """
     loop = asyncio.get_running_loop()
     sockets: list[socket.socket] = []
@@ -28,7 +37,7 @@ async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:  # or it would take the port of IPv4 as well
+            if family == socket.AF_INET6:  # otherwise it would take the IPv4 port as well
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             each.bind((address[0], port, *address[2:]))
             port = each.getsockname()[1]
@@ -43,30 +52,30 @@ async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
 
 
 def set_options(listener: socket.socket, *, write_timeout_s: float) -> None:
-    """Set the TCP options of a listening socket; Linux hands them on to what it accepts."""
+    """Set the TCP options of a listening socket; on Linux accepted sockets inherit them."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # The kernel hoards too: past this it takes nothing more, and the backlog stays in the ring.
+    # Keeps a slow client's backlog in its ring instead of in the kernel's buffers.
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_MAX_BYTES)
-    # Ends a peer that acknowledges nothing for so long (RFC 5482).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_MAX_BYTES)
+    # Ends a connection whose peer acknowledges nothing for so long (RFC 5482).
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         timeout_ms = int(write_timeout_s * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
 
 def default_max_connections() -> int:
-    """Return how many connections the process's limit on open files allows.
+    """Return how many connections the limit on open files allows, after raising it.
 
-    Raises the soft limit to the hard one first, as a server may.
+    The soft limit is raised to the hard limit, which any process may do.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(hard - limits.FILES_RESERVE, 1)
+    return max(hard - _FILES_RESERVE, 1)
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Return a context for TLS 1.2 and newer; ConfigError where the files cannot be used."""
+    """Return a context for TLS 1.2 and newer; raise ConfigError if the files cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -74,7 +83,7 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            f"tls_cert {certificate} and tls_key {key} cannot be used: {error}; they must be PEM"
-            " files that belong together"
+            f"tls_cert {certificate} and tls_key {key} cannot be used: {error}; they must be a"
+            " PEM certificate and its private key"
         ) from None
     return context

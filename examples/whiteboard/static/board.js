@@ -1,30 +1,30 @@
-// The page of a whiteboard. While a hand moves, the other pages are told directly, at most once in a
-// frame; a finished stroke goes to the application, which keeps it and tells everybody.
+// The page of a whiteboard. While a person draws, the page sends live updates to the other pages, at
+// most one per frame. It sends each finished stroke to the application, which keeps and distributes it.
 
 import { Drawing, SIDE } from "./drawing.js";
-import { watchHand } from "./pointer.js";
+import { trackPointer } from "./pointer.js";
 
 const $ = (id) => document.getElementById(id);
 const board = location.pathname.slice(1);
-const LIVE_EVERY_MS = 30;
-const POINTS_MAX = 1000; // of a stroke; a longer one goes on as another
+const UPDATE_INTERVAL_MS = 30;
+const POINTS_MAX = 1000; // of one stroke; a longer one is continued as another stroke
 
 const drawing = new Drawing($("drawing"), $("live"));
-const mine = []; // ids of my strokes, for Undo
-let me = null; // { who, name, hue }
+const ownStrokes = []; // ids, for Undo
+let me = null; // { id, name, hue }
 let clientId;
 let channel;
 
 // --- the application and the channel --------------------------------------------------------------
 
-/** Ask the application for a token, and for the board as it is. */
+/** Fetches a token and the board's content from the application. */
 async function join() {
   const response = await fetch(`/${board}/join`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ client_id: clientId }),
   });
-  if (!response.ok) throw new Error(`the application answered ${response.status}`);
+  if (!response.ok) throw new Error(`the application responded with status ${response.status}`);
   const joined = await response.json();
   ({ me, client_id: clientId } = joined);
   return joined;
@@ -33,27 +33,27 @@ async function join() {
 async function start() {
   const joined = await join();
   const { Channel } = await import(`${joined.url}/headrace.js`);
-  let inHand = joined.token;
+  let firstToken = joined.token;
   channel = new Channel({
     async token() {
-      const token = inHand ?? (await join()).token;
-      inHand = null;
+      const token = firstToken ?? (await join()).token;
+      firstToken = null;
       return token;
     },
   });
   channel.addEventListener("open", ({ recovered }) => {
     $("state").textContent = "Connected";
-    if (recovered === false) reload(); // it was away for too long
+    if (recovered === false) reload(); // disconnected for too long: some messages are lost
   });
   channel.addEventListener("gap", reload);
   channel.addEventListener("error", ({ fatal }) => {
-    $("state").textContent = fatal ? "Closed: reload the page" : "Reconnecting…";
+    $("state").textContent = fatal ? "Disconnected: reload the page" : "Reconnecting…";
   });
   drawing.replace(joined.strokes);
   showPeople(joined.people);
   for await (const { data, group } of channel) {
-    if (group === `live/${board}`) showLive(JSON.parse(data));
-    else show(JSON.parse(data));
+    if (group === `live/${board}`) showUpdate(JSON.parse(data));
+    else applyChange(JSON.parse(data));
   }
 }
 
@@ -63,51 +63,51 @@ async function reload() {
   showPeople(joined.people);
 }
 
-/** What the application says: it holds for everybody. */
-function show(told) {
-  if (told.type === "stroke") drawing.finish(told);
-  if (told.type === "undo") drawing.remove(told.id);
-  if (told.type === "clear") drawing.replace([]);
-  if (told.type === "people") showPeople(told.people);
+/** Applies a message from the application. */
+function applyChange(change) {
+  if (change.type === "stroke") drawing.finish(change);
+  if (change.type === "undo") drawing.remove(change.id);
+  if (change.type === "clear") drawing.replace([]);
+  if (change.type === "people") showPeople(change.people);
 }
 
-async function tell(what) {
+async function sendChange(change) {
   try {
-    await channel.send(JSON.stringify(what)); // without a connection, it waits
+    await channel.send(JSON.stringify(change)); // waits while there is no connection
   } catch (error) {
     $("state").textContent = `Not saved: ${error.message}`;
   }
 }
 
-// --- live: from page to page ----------------------------------------------------------------------
+// --- live updates from page to page ---------------------------------------------------------------
 
-let news = null; // since the last message: { x, y } and what was added to the stroke
-let stroke = null; // mine, while I draw it
+let update = null; // not sent yet: { x, y }, and the points that were added to the stroke
+let stroke = null; // the stroke that is being drawn here
 let isSending = false;
 let sentAt = 0;
 
-function report(change) {
-  const points = [...(news?.points ?? []), ...(change.points ?? [])];
-  news = { ...news, ...change, points };
+function addToUpdate(change) {
+  const points = [...(update?.points ?? []), ...(change.points ?? [])];
+  update = { ...update, ...change, points };
 }
 
-async function sendNews(now) {
-  requestAnimationFrame(sendNews);
+async function sendUpdate(now) {
+  requestAnimationFrame(sendUpdate);
   const isOpen = channel?.readyState === 1;
-  if (!news || !isOpen || isSending || now - sentAt < LIVE_EVERY_MS) return;
-  const data = JSON.stringify({ who: me.who, ...news });
-  news = null;
+  if (!update || !isOpen || isSending || now - sentAt < UPDATE_INTERVAL_MS) return;
+  const data = JSON.stringify({ from: me.id, ...update });
+  update = null;
   sentAt = now;
   isSending = true;
-  await channel.send(data, { group: `live/${board}` }).catch(() => {}); // the next one says it again
+  await channel.send(data, { group: `live/${board}` }).catch(() => {}); // the finished stroke is sent anyway
   isSending = false;
 }
-requestAnimationFrame(sendNews);
+requestAnimationFrame(sendUpdate);
 
-/** What another page says of its hand. */
-function showLive({ who, x, y, id, pen, points }) {
-  if (who === me.who) return;
-  const cursor = cursors.get(who);
+/** Displays another page's cursor and unfinished stroke. */
+function showUpdate({ from, x, y, id, pen, points }) {
+  if (from === me.id) return;
+  const cursor = cursors.get(from);
   if (cursor) {
     cursor.hidden = x === null;
     cursor.style.left = `${(x / SIDE) * 100}%`;
@@ -115,89 +115,89 @@ function showLive({ who, x, y, id, pen, points }) {
     cursor.classList.toggle("left", x > SIDE * 0.6);
   }
   if (!points?.length || drawing.strokes.has(id)) return;
-  const growing = drawing.growing.get(id) ?? { id, pen, who, points: [] };
-  growing.points.push(...points);
-  drawing.growing.set(id, growing);
-  drawing.redrawGrowing();
+  const unfinished = drawing.unfinished.get(id) ?? { id, pen, author: from, points: [] };
+  unfinished.points.push(...points);
+  drawing.unfinished.set(id, unfinished);
+  drawing.redrawUnfinished();
 }
 
-watchHand($("live"), {
-  move: (x, y) => report({ x, y }),
-  leave: () => report({ x: null, y: null }),
-  down: (x, y) => begin([x, y]),
+trackPointer($("live"), {
+  move: (x, y) => addToUpdate({ x, y }),
+  leave: () => addToUpdate({ x: null, y: null }),
+  down: (x, y) => beginStroke([x, y]),
   draw(points) {
     stroke.points.push(...points);
-    report({ id: stroke.id, pen: stroke.pen, points });
-    drawing.redrawGrowing();
+    addToUpdate({ id: stroke.id, pen: stroke.pen, points });
+    drawing.redrawUnfinished();
     if (stroke.points.length < 2 * POINTS_MAX - 200) return;
-    finish();
-    begin(points.slice(-2));
+    finishStroke();
+    beginStroke(points.slice(-2));
   },
-  up: finish,
+  up: finishStroke,
 });
 
-function begin(points) {
+function beginStroke(points) {
   const id = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
   const pen = Number($("tools").elements.pen.value);
   stroke = { id, pen, points };
-  drawing.growing.set(id, stroke);
-  drawing.redrawGrowing();
-  report({ id, pen, points });
+  drawing.unfinished.set(id, stroke);
+  drawing.redrawUnfinished();
+  addToUpdate({ id, pen, points });
 }
 
-function finish() {
+function finishStroke() {
   drawing.finish(stroke);
-  mine.push(stroke.id);
+  ownStrokes.push(stroke.id);
   $("undo").disabled = false;
-  tell({ type: "stroke", ...stroke });
-  if (news) news.points = []; // the whole stroke says it
+  sendChange({ type: "stroke", ...stroke });
+  if (update) update.points = []; // the finished stroke contains them
   stroke = null;
 }
 
 // --- the page -------------------------------------------------------------------------------------
 
-const cursors = new Map(); // of the others, by who they are
+const cursors = new Map(); // of the other people, by their id
 
 function showPeople(people) {
-  const items = people.map(({ who, name, hue }) => {
+  const items = people.map(({ id, name, hue }) => {
     const item = document.createElement("li");
     item.style.setProperty("--hue", hue);
-    item.textContent = who === me.who ? `${name} (you)` : name;
+    item.textContent = id === me.id ? `${name} (you)` : name;
     return item;
   });
   $("people").replaceChildren(...items);
-  const here = new Map(people.map((person) => [person.who, person]));
-  here.delete(me.who);
-  for (const [who, cursor] of cursors) {
-    if (here.has(who)) continue;
+  const others = new Map(people.map((person) => [person.id, person]));
+  others.delete(me.id);
+  for (const [id, cursor] of cursors) {
+    if (others.has(id)) continue;
     cursor.remove();
-    cursors.delete(who);
-    for (const growing of [...drawing.growing.values()])
-      if (growing.who === who) drawing.growing.delete(growing.id);
-    drawing.redrawGrowing();
+    cursors.delete(id);
+    for (const unfinished of [...drawing.unfinished.values()])
+      if (unfinished.author === id) drawing.unfinished.delete(unfinished.id);
+    drawing.redrawUnfinished();
   }
-  for (const [who, { name, hue }] of here) {
-    if (cursors.has(who)) continue;
+  for (const [id, { name, hue }] of others) {
+    if (cursors.has(id)) continue;
     const cursor = document.createElement("div");
     cursor.className = "cursor";
     cursor.hidden = true;
     cursor.style.setProperty("--hue", hue);
     cursor.innerHTML = '<svg viewBox="0 0 16 16"><path d="M1 1l5 13 2-6 6-2z"/></svg><span></span>';
     cursor.lastChild.textContent = name;
-    cursors.set(who, cursor);
+    cursors.set(id, cursor);
     $("cursors").append(cursor);
   }
 }
 
 $("undo").addEventListener("click", () => {
-  const id = mine.pop();
-  $("undo").disabled = mine.length === 0;
+  const id = ownStrokes.pop();
+  $("undo").disabled = ownStrokes.length === 0;
   drawing.remove(id);
-  tell({ type: "undo", id });
+  sendChange({ type: "undo", id });
 });
 
 $("clear").addEventListener("click", () => {
-  if (confirm("Clear the board for everybody?")) tell({ type: "clear" });
+  if (confirm("Clear the board for everyone?")) sendChange({ type: "clear" });
 });
 
 $("share").addEventListener("click", async () => {
@@ -205,7 +205,7 @@ $("share").addEventListener("click", async () => {
     await navigator.clipboard.writeText(location.href);
     $("share").textContent = "Copied";
   } catch {
-    prompt("The board's link:", location.href); // no clipboard without HTTPS
+    prompt("The board's link:", location.href); // no access to the clipboard without HTTPS
   }
 });
 

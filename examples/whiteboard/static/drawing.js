@@ -1,24 +1,24 @@
-// The strokes on two canvases: finished ones below, those that are still being drawn above.
+// The strokes on two canvases: finished ones on the lower, unfinished ones on the upper.
 
 export const SIDE = 4000; // the board's units on each side
-const PENS = ["--pen-0", "--pen-1", "--pen-2", "--pen-3", "--pen-4", "--sheet"]; // the last one erases
+const PENS = ["--pen-0", "--pen-1", "--pen-2", "--pen-3", "--pen-4", "--sheet"]; // the last one is the eraser
 const WIDTH = 26;
 const ERASER_WIDTH = 200;
 
 export class Drawing {
   strokes = new Map(); // finished, by id: { id, pen, points: [x, y, x, y, …] }
-  growing = new Map(); // being drawn, by id
+  unfinished = new Map(); // by id
 
-  constructor(below, above) {
-    this.below = below;
-    this.above = above;
-    new ResizeObserver(() => this.resize()).observe(below);
+  constructor(lower, upper) {
+    this.lower = lower;
+    this.upper = upper;
+    new ResizeObserver(() => this.resize()).observe(lower);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.resize());
   }
 
-  /** Fit the canvases' pixels to the screen's, and draw all of it again. */
+  /** Sets the canvases' resolution to the screen's, and draws everything again. */
   resize() {
-    for (const canvas of [this.below, this.above]) {
+    for (const canvas of [this.lower, this.upper]) {
       canvas.width = canvas.height = Math.round(canvas.clientWidth * devicePixelRatio);
       const scale = canvas.width / SIDE;
       const context = canvas.getContext("2d");
@@ -31,23 +31,23 @@ export class Drawing {
   }
 
   redraw() {
-    this.below.getContext("2d").clearRect(0, 0, SIDE, SIDE);
-    for (const stroke of this.strokes.values()) this.#draw(this.below, stroke);
-    this.redrawGrowing();
-    this.#count();
+    this.lower.getContext("2d").clearRect(0, 0, SIDE, SIDE);
+    for (const stroke of this.strokes.values()) this.#draw(this.lower, stroke);
+    this.redrawUnfinished();
+    this.#updateLabel();
   }
 
-  redrawGrowing() {
-    this.above.getContext("2d").clearRect(0, 0, SIDE, SIDE);
-    for (const stroke of this.growing.values()) this.#draw(this.above, stroke);
+  redrawUnfinished() {
+    this.upper.getContext("2d").clearRect(0, 0, SIDE, SIDE);
+    for (const stroke of this.unfinished.values()) this.#draw(this.upper, stroke);
   }
 
-  /** Take a finished stroke; one that was seen growing moves down. */
+  /** Adds a finished stroke, and removes it from the unfinished ones. */
   finish(stroke) {
-    if (this.growing.delete(stroke.id)) this.redrawGrowing();
-    if (!this.strokes.has(stroke.id)) this.#draw(this.below, stroke);
+    if (this.unfinished.delete(stroke.id)) this.redrawUnfinished();
+    if (!this.strokes.has(stroke.id)) this.#draw(this.lower, stroke);
     this.strokes.set(stroke.id, stroke);
-    this.#count();
+    this.#updateLabel();
   }
 
   remove(id) {
@@ -59,7 +59,7 @@ export class Drawing {
     this.redraw();
   }
 
-  /** A line through the middles between points, bent towards the points: smooth at any speed. */
+  /** Draws curves between the midpoints of consecutive points: smooth also if the points are far apart. */
   #draw(canvas, { pen, points }) {
     const context = canvas.getContext("2d");
     context.strokeStyle = this.colours[pen];
@@ -74,9 +74,9 @@ export class Drawing {
     context.stroke();
   }
 
-  #count() {
+  #updateLabel() {
     const count = this.strokes.size;
     const text = count === 0 ? "empty" : count === 1 ? "1 stroke" : `${count} strokes`;
-    this.below.ariaLabel = `The drawing: ${text}`;
+    this.lower.ariaLabel = `The drawing: ${text}`;
   }
 }

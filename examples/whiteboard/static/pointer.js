@@ -1,24 +1,24 @@
-// What a hand does on the board, by mouse, finger, pen or keys: moves, strokes and their ends.
+// Input on the board by mouse, finger, pen or keyboard, as moves and strokes.
 
 import { SIDE } from "./drawing.js";
 
-const STEP = 100; // of an arrow key
-const NEAR = 12; // points that are closer than this add nothing
+const ARROW_KEY_STEP = 100;
+const MIN_DISTANCE = 12; // a point that is closer to the last one is left out
 
-/** Calls `move(x, y)`, `down(x, y)`, `draw([x, y, …])`, `up()` and `leave()`, in the board's units. */
-export function watchHand(board, { move, down, draw, up, leave }) {
+/** Calls `move(x, y)`, `down(x, y)`, `draw([x, y, …])`, `up()` and `leave()`, in units of the board. */
+export function trackPointer(board, { move, down, draw, up, leave }) {
   let isDown = false;
   let last = [SIDE / 2, SIDE / 2];
 
-  const place = ({ clientX, clientY }) => {
+  const position = ({ clientX, clientY }) => {
     const box = board.getBoundingClientRect();
-    const inside = (part) => Math.round(Math.min(Math.max(part, 0), 1) * SIDE);
-    return [inside((clientX - box.left) / box.width), inside((clientY - box.top) / box.height)];
+    const toUnits = (share) => Math.round(Math.min(Math.max(share, 0), 1) * SIDE);
+    return [toUnits((clientX - box.left) / box.width), toUnits((clientY - box.top) / box.height)];
   };
-  const begin = (at) => {
+  const begin = (point) => {
     isDown = true;
-    last = at;
-    down(...at);
+    last = point;
+    down(...point);
   };
   const end = () => {
     if (isDown) up();
@@ -28,18 +28,18 @@ export function watchHand(board, { move, down, draw, up, leave }) {
   board.addEventListener("pointerdown", (event) => {
     if (!event.isPrimary || event.button !== 0) return;
     board.setPointerCapture(event.pointerId);
-    begin(place(event));
+    begin(position(event));
   });
   board.addEventListener("pointermove", (event) => {
     if (!event.isPrimary) return;
-    move(...place(event));
+    move(...position(event));
     if (!isDown) return;
     const points = [];
     for (const each of event.getCoalescedEvents?.() ?? [event]) {
-      const at = place(each);
-      if (Math.hypot(at[0] - last[0], at[1] - last[1]) < NEAR) continue;
-      points.push(...at);
-      last = at;
+      const point = position(each);
+      if (Math.hypot(point[0] - last[0], point[1] - last[1]) < MIN_DISTANCE) continue;
+      points.push(...point);
+      last = point;
     }
     if (points.length) draw(points);
   });
@@ -50,7 +50,7 @@ export function watchHand(board, { move, down, draw, up, leave }) {
   board.addEventListener("keydown", (event) => {
     const arrow = ARROWS[event.key];
     if (arrow) {
-      last = last.map((part, axis) => Math.min(Math.max(part + arrow[axis] * STEP, 0), SIDE));
+      last = last.map((value, axis) => Math.min(Math.max(value + arrow[axis] * ARROW_KEY_STEP, 0), SIDE));
       move(...last);
       if (isDown) draw([...last]);
     } else if (event.key === " ") {

@@ -1,0 +1,1 @@
+"""The routes for clients and for the application; `table.py` lists all of them."""

@@ -1,0 +1,1 @@
+"""Tokens, grants, revocations, allowed origins and rate limits."""

@@ -1,0 +1,1 @@
+"""Positions, entries, messages, their encodings, and the validation of what senders choose."""
