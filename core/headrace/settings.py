@@ -80,6 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_s: Annotated[
         float, Meta(ge=0, description="Seconds over which a shutdown disconnects the clients.")
     ] = 30.0
+    stop_timeout_s: Annotated[
+        float, Meta(ge=0, description="Seconds after which a shutdown is cut short.")
+    ] = 60.0
     presence_grace_s: Annotated[
         float,
         Meta(ge=0, description="Seconds without a session until a client counts as disconnected."),
@@ -103,6 +106,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str | None, Meta(description="PEM file with the certificate's private key.")
     ] = None
 
+    admin_listen: Annotated[
+        str | None,
+        Meta(
+            description="Second address (host:port) for the application's API, health and metrics;"
+            " then the first one serves clients alone."
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
         """Raise ConfigError with the name of the first setting that cannot be used."""
         for field in FIELDS.values():
@@ -121,6 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 "app_url is not a base URL: it must be like https://app.example.com or"
                 " http://127.0.0.1:8000/base, in ASCII, without a query"
             )
+        if self.admin_listen is not None:
+            parse_address(self.admin_listen)
         if (self.tls_cert is None) != (self.tls_key is None):
             given, missing = ("tls_cert", "tls_key")
             if self.tls_cert is None:
@@ -183,7 +196,25 @@ def is_base_url(text: str) -> bool:
     return is_usable and _VISIBLE.fullmatch(text) is not None and not ("?" in text or "#" in text)
 
 
+def parse_address(text: str) -> tuple[str, int]:
+    """Return the host and the port in `host:port`; raise ConfigError if `admin_listen` is not so.
+
+    An IPv6 address is in brackets.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > _PORT_MAX:
+        raise ConfigError(
+            f"admin_listen is {text[:80]!r}; it must be host:port, such as 127.0.0.1:8081 or"
+            " [::1]:8081"
+        )
+    return match["ipv6"] or match["host"], int(match["port"])
+
+
 _VISIBLE = re.compile(r"[!-~]+")
+_ADDRESS = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:]+)):(?P<port>[0-9]{1,5})"
+)
+_PORT_MAX = 65535
 
 
 def _field(info: msgspec.structs.FieldInfo) -> SettingField:

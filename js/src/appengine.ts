@@ -24,9 +24,14 @@ export interface Handler {
 
 type EventName = "onopen" | "onmessage" | "onerror" | "onclose";
 
+/** The class of an empty handler object, for pages that construct one and assign its members. */
+function SocketHandler(): void {}
+
 /** What `channel.open()` returns: the connection that receives messages. */
 export class Socket {
   static readonly ReadyState = { CONNECTING, OPEN, CLOSING, CLOSED };
+
+  static readonly Handler = SocketHandler as unknown as new () => Handler;
 
   readyState: number = CONNECTING;
   onopen: Handler["onopen"];
@@ -37,7 +42,9 @@ export class Socket {
   private readonly _connection: Connection;
   private readonly _outbox: Outbox;
 
-  constructor(url: string, token: string, platform: Platform, handler: Handler | null | undefined) {
+  /** For `open()` only. Throws TypeError if the page calls it. */
+  constructor(url: string, token: string, platform?: Platform, handler?: Handler | null) {
+    if (!platform) throw new TypeError("use new goog.appengine.Channel(token).open()");
     this.onopen = handler?.onopen;
     this.onmessage = handler?.onmessage;
     this.onerror = handler?.onerror;
@@ -111,10 +118,12 @@ export class Socket {
 export function install(root: { goog?: unknown }, url: string, platform: Platform): void {
   /** Works also without `new`, as in App Engine. */
   function Channel(this: unknown, token: unknown): unknown {
-    const open = (handler?: Handler | null) => new Socket(url, String(token), platform, handler);
     const channel: object = this instanceof Channel ? this : Object.create(Channel.prototype);
-    return Object.assign(channel, { open });
+    return Object.assign(channel, { _token: token });
   }
+  Channel.prototype.open = function (this: { _token: unknown }, handler?: Handler | null) {
+    return new Socket(url, String(this._token), platform, handler);
+  };
   const goog = Object(root.goog ?? {});
   goog.appengine = Object.assign(goog.appengine ?? {}, { Channel, Socket });
   root.goog = goog;

@@ -4,10 +4,15 @@ import { type Handler, install, Socket } from "../src/appengine.js";
 import { FakeBrowser } from "./helpers/fake-browser.js";
 import { settle } from "./helpers/manual-clock.js";
 
+interface AppEngineChannel {
+  open(handler?: Handler | null): Socket;
+}
+
 interface AppEngine {
   Channel: {
-    new (token: unknown): { open(handler?: Handler | null): Socket };
-    (token: unknown): { open(handler?: Handler | null): Socket };
+    new (token: unknown): AppEngineChannel;
+    (token: unknown): AppEngineChannel;
+    prototype: AppEngineChannel;
   };
   Socket: typeof Socket;
 }
@@ -283,4 +288,51 @@ test("Channel works without new, as a subclass's base, and with instanceof", () 
   assert.ok(plain instanceof appengine.Channel);
   assert.equal(typeof plain.open, "function");
   assert.ok(new appengine.Channel("h.p.s") instanceof appengine.Channel);
+});
+
+test("Channel.prototype.open is a method, as in App Engine's script", async () => {
+  const { browser, appengine } = load();
+  assert.equal(typeof appengine.Channel.prototype.open, "function");
+  const opened: unknown[] = [];
+  const { open } = appengine.Channel.prototype;
+  appengine.Channel.prototype.open = function (handler) {
+    opened.push(this);
+    return open.call(this, handler);
+  };
+  const channel = appengine.Channel("h.p.s");
+  channel.open();
+  assert.deepEqual(opened, [channel], "a page may replace it");
+  function Derived(this: unknown, token: string) {
+    appengine.Channel.call(this as never, token);
+  }
+  Derived.prototype = Object.create(appengine.Channel.prototype);
+  await settle();
+  new (Derived as unknown as AppEngine["Channel"])("d.e.r").open();
+  await settle();
+  assert.deepEqual(
+    browser.sockets.map(({ protocols }) => protocols[1]),
+    ["headrace.token.h.p.s", "headrace.token.d.e.r"],
+  );
+});
+
+test("Socket.Handler constructs a handler object, also as a base", async () => {
+  const { browser, appengine } = load();
+  const handler = new appengine.Socket.Handler();
+  assert.ok(handler instanceof appengine.Socket.Handler);
+  const events: object[] = [];
+  handler.onmessage = (event) => events.push(event);
+  appengine.Socket.Handler.call(Object.create(appengine.Socket.Handler.prototype));
+  new appengine.Channel("h.p.s").open(handler);
+  await settle();
+  browser.socket.open();
+  browser.socket.message("101-0", "hi");
+  assert.deepEqual(events, [{ data: "hi" }]);
+});
+
+test("new Socket() names what to use instead", () => {
+  const { appengine } = load();
+  const construct = appengine.Socket as unknown as new (token?: string) => unknown;
+  const error = { name: "TypeError", message: "use new goog.appengine.Channel(token).open()" };
+  assert.throws(() => new construct(), error);
+  assert.throws(() => new construct("h.p.s"), error);
 });

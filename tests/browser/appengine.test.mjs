@@ -106,6 +106,28 @@ test("open() accepts no handler object, and handlers may be missing", async () =
   assert.deepEqual(page.errors, []);
 });
 
+test("open() is a method of the prototype, and Socket.Handler a class, as in App Engine's script", async () => {
+  await page.goto(site.url);
+  await page.evaluate(
+    (token) => {
+      const handler = new goog.appengine.Socket.Handler();
+      Object.assign(handler, makeHandlers());
+      socket = goog.appengine.Channel.prototype.open.call(new goog.appengine.Channel(token), handler);
+    },
+    await createChannel("kim"),
+  );
+  assert.deepEqual(await handlerCalls(1), [call("open", {}, OPEN)]);
+  const error = await page.evaluate(() => {
+    try {
+      new goog.appengine.Socket();
+    } catch (thrown) {
+      return String(thrown);
+    }
+  });
+  assert.equal(error, "TypeError: use new goog.appengine.Channel(token).open()");
+  assert.deepEqual(page.errors, []);
+});
+
 test("close() calls onclose once, asynchronously; open() again returns a new socket", async () => {
   await page.goto(site.url);
   const token = await createChannel("dave");
@@ -234,5 +256,32 @@ test("a page of an origin that is not allowed cannot connect", async () => {
     [`${server.url.replace("http", "ws")}/v1/connect`, token],
   );
   assert.equal(result, 1006);
+  await otherPage.context().close();
+});
+
+test("a page of an origin that is not allowed gets an error with the setting", async () => {
+  const otherPage = await openPage(browser);
+  await otherPage.goto(site.otherOriginUrl);
+  const token = await createChannel("mallory");
+  const reports = await otherPage.evaluate(
+    async ([url, given]) => {
+      const { Channel } = await import(`${url}/headrace.js`);
+      const channel = new Channel({ url, token: given });
+      const found = [];
+      await new Promise((resolve) => {
+        let errors = 0;
+        channel.addEventListener("error", ({ description, fatal }) => {
+          if (description.includes("allowed_origins")) found.push([description, fatal]);
+          errors += 1;
+          if (errors === 6) resolve();
+        });
+      });
+      channel.close();
+      return found;
+    },
+    [server.url, token],
+  );
+  const description = `the server refuses pages of ${site.otherOriginUrl}: add it to allowed_origins`;
+  assert.deepEqual(reports, [[description, false]]);
   await otherPage.context().close();
 });

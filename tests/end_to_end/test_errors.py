@@ -303,7 +303,7 @@ async def test_503_over_max_connections_does_not_affect_others(serve: Serve) -> 
         await opened(second)
         for _ in range(5):
             async with wire(site.port) as refused:
-                await refused.write(request("GET", "/healthz"))
+                await refused.write(request("GET", f"/v1/poll?token={token}"))
                 response = await refused.read_response()
                 check_problem(response, 503)
                 assert response.headers["retry-after"] == "5"
@@ -324,6 +324,8 @@ async def test_refused_connections_take_no_place(serve: Serve) -> None:
         async with wire(site.port) as leaving:
             await leaving.fetch("GET", "/healthz")
             async with wire(site.port) as refused, wire(site.port) as refused_too:
+                for each in (refused, refused_too):
+                    await each.write(request("GET", f"/v1/poll?token={mint()}"))
                 # They read the response and keep their side open.
                 check_problem(await refused.read_response(), 503)
                 check_problem(await refused_too.read_response(), 503)
@@ -345,6 +347,7 @@ async def test_too_many_refused_connections_are_aborted(
     ):
         await connected.fetch("GET", "/healthz")
         for refused in (lingering, aborted):
+            await refused.write(request("GET", f"/v1/poll?token={mint()}"))
             check_problem(await refused.read_response(), 503)
             assert await refused.read_to_end() == b""
         assert len(site.context.refused) == 1

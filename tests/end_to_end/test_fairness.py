@@ -92,7 +92,7 @@ async def test_many_tiny_frames(site: Site, monkeypatch: pytest.MonkeyPatch, tok
     counter.watch(monkeypatch, FrameGuard, "frame_inbound_complete")
     async with wire(site.port) as client:
         await client.upgrade(token)
-        fragments = client_frame(CONTINUATION, b"", fin=False) * 20_000
+        fragments = client_frame(CONTINUATION, b" ", fin=False) * 20_000
         await client.write(client_frame(frames.TEXT, b"", fin=False) + fragments)
         await client.write(client_frame(CONTINUATION, b"") + client_frame(frames.PING, b"last"))
         if token != "invalid":

@@ -142,7 +142,7 @@ async def test_unread_input_of_a_lost_connection_is_ignored(
     async with wire(site.port) as client:
         await client.upgrade(mint())
         await client.read_json()
-        monkeypatch.setattr(site.context.tick_budget, "defer", unread.append)
+        monkeypatch.setattr(site.context.input_budget, "defer", unread.append)
         renew = json.dumps({"type": "renew", "token": mint()}).encode()
         pongs = client_frame(PONG, b"x" * 100) * (FRAMES_PER_TURN_BYTES // 100)
         await client.write(pongs + client_frame(TEXT, renew))

@@ -155,8 +155,8 @@ async def test_documented_errors(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for code, response in operation["responses"].items():
-                if int(code) < 400:
-                    continue
+                if int(code) < 400 or (path == "/v1/poll" and code in ("409", "429")):
+                    continue  # those two need several polls: they have tests of their own
                 name = response["$ref"].rpartition("/")[2]
                 case = (method.upper(), path, operation["tags"][0], int(code), name)
                 cases.setdefault(name, []).append(case)
@@ -167,7 +167,8 @@ async def test_documented_errors(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     await asyncio.gather(*[check(*case) for case in timeouts])
     await site.server.hub.drain()
     for case in unavailable:
-        await check(*case)
+        if case[2] in ("client", "application") or case[1] == "/readyz":
+            await check(*case)  # the other routes respond as usual while the server drains
 
 
 async def test_whole_number_of_minutes_as_a_float(site: Site) -> None:

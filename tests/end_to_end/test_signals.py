@@ -126,12 +126,21 @@ async def test_client_that_does_not_answer_does_not_delay_the_exit() -> None:
         assert result == (0, "", "")
 
 
-async def test_second_signal_has_no_effect() -> None:
-    async with server_process() as site, site.connect(mint()) as client:
-        await opened(client)
+async def test_second_signal_ends_the_shutdown_at_once() -> None:
+    async with server_process("--drain-s", "3600") as site, wire(site.port) as silent:
+        await silent.upgrade(mint())  # keeps the process waiting for its close frame
+        await silent.read_json()
         site.send_signal(signal.SIGINT)
-        assert (await recv(client))["type"] == "reconnect"
-        result = await site.stop(signal.SIGINT)
-        assert result == (0, "", "")
-        await client.wait_closed()
-        assert client.close_code == 1012
+        assert (await silent.read_json())["type"] == "reconnect"
+        result = await site.stop(signal.SIGTERM)
+    assert result.exit_code == 0
+    assert result.stderr == "a second signal ends the shutdown before all work is done\n"
+
+
+async def test_stop_timeout_bounds_the_shutdown() -> None:
+    async with server_process("--stop-timeout-s", "0.2") as site, wire(site.port) as silent:
+        await silent.upgrade(mint())
+        await silent.read_json()
+        result = await site.stop()
+    assert result.exit_code == 0
+    assert result.stderr == "stop_timeout_s (0.2) ends the shutdown before all work is done\n"

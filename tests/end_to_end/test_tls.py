@@ -212,7 +212,8 @@ async def test_too_many_refused_connections_are_aborted(
         await asyncio.open_connection("127.0.0.1", site.port, ssl=files.context) for _ in range(5)
     ]
     (_, first), *others = streams
-    for reader, _ in others:
+    for reader, writer in others:
+        writer.write(b"GET /v1/poll HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 503 Service Unavailable\r\n"
     while len(site.context.refused) > 1:
         site.context.connection_closed.clear()

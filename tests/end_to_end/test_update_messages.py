@@ -12,10 +12,10 @@ from tests.helpers.site import Json, Site, mint, opened, recv
 from websockets.asyncio.client import ClientConnection
 
 from headrace import Callbacks
+from headrace.api.client_frames import PENDING_SENDS_MAX_COUNT
 from headrace.api.client_messages import TARGETS_MAX_COUNT
 from headrace.errors import RequestError
 from headrace.hub.application import UpdateMessage
-from headrace.server.connections.websocket_protocol import PENDING_SENDS_MAX_COUNT
 
 GRANTS = ["group:lobby", "group:game-*", "client:bob", r"client:\*"]
 only_asyncio = pytest.mark.asyncio(loop_factories=["asyncio"])  # the server is another process

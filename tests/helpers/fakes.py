@@ -10,7 +10,6 @@ import msgspec
 
 from headrace.auth.tokens import Claims
 from headrace.backplane.local import LocalBackplane
-from headrace.hub import entry_cost
 from headrace.hub import history as history_module
 from headrace.hub.core import Clocks, HubCore
 from headrace.hub.presence import PresenceChange
@@ -192,9 +191,9 @@ def entry_bytes(sent: Message, keys: tuple[str, ...]) -> int:
     names = [*keys] if sent.group is None else [*keys, sent.group]
     return (
         held
-        + held // entry_cost.ALLOCATOR_SHARE
-        + entry_cost.ENTRY_BYTES
-        + sum(entry_cost.KEY_BYTES + len(name) for name in names)
+        + held // history_module.ALLOCATOR_SHARE
+        + history_module.ENTRY_BYTES
+        + sum(history_module.KEY_BYTES + len(name) for name in names)
     )
 
 

@@ -194,8 +194,9 @@ class MemoryTransport(asyncio.Transport):
 class QueueingBudget(TickBudget):
     """A tick budget that runs no work at once."""
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> bool:
         self.defer(work)
+        return False
 
 
 class ServerBench:

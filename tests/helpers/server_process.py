@@ -51,10 +51,14 @@ class ServerProcess(Site):
 
 
 @asynccontextmanager
-async def server_process(*flags: str) -> AsyncIterator[ServerProcess]:
-    """Run `headrace serve` with these flags; kill it afterwards if it still runs."""
+async def server_process(*flags: str, keys: bool = True) -> AsyncIterator[ServerProcess]:
+    """Run `headrace serve` with these flags, and without `keys` in its environment if asked to.
+
+    It is killed afterwards if it still runs.
+    """
     environ = {name: os.environ[name] for name in os.environ if not name.startswith("HEADRACE_")}
-    environ |= {"HEADRACE_SECRET": SECRET, "HEADRACE_API_KEY": API_KEY}
+    if keys:
+        environ |= {"HEADRACE_SECRET": SECRET, "HEADRACE_API_KEY": API_KEY}
     command = [sys.executable, "-m", "headrace", "serve", "--port", "0", *flags]
     process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=PIPE, stderr=PIPE)
     try:

@@ -13,6 +13,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parents[1]
 
 FOLDERS = {
+    "adapters",
     "api",
     "appengine",
     "auth",
@@ -26,7 +27,6 @@ FOLDERS = {
     "server",
     "static",
 }
-OPTIONAL_FOLDERS = {"adapters"}
 FILES = {
     "__init__.py",
     "__main__.py",
@@ -147,7 +147,7 @@ def test_a_module_that_imports_itself_is_a_cycle(tmp_path: Path) -> None:
 def test_the_package_has_the_folders_and_files_of_the_design() -> None:
     found = {entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"}
     folders = {entry.name for entry in found if entry.is_dir()}
-    assert folders - OPTIONAL_FOLDERS == FOLDERS
+    assert folders == FOLDERS
     assert {entry.name for entry in found if not entry.is_dir()} == FILES
 
 
@@ -165,6 +165,7 @@ TESTED_ELSEWHERE = {
     "client/close_info.py": "unit/client/test_websocket_transport.py",
     "client/errors.py": "unit/client/test_operations.py",
     "client/server_frame.py": "unit/client/test_listener.py",
+    "server/persistence.py": "end_to_end/test_state_after_a_crash.py",
     "hooks/message_sender.py": "end_to_end/webhooks/test_messages.py",
     # The short handlers have one test file.
     "api/routes/channels.py": "unit/api/routes/test_handlers.py",

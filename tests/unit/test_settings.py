@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.errors import ConfigError
-from headrace.settings import FIELDS, Settings, is_base_url
+from headrace.settings import FIELDS, Settings, is_base_url, parse_address
 
 SECRET = "s" * 32
 
@@ -129,6 +129,7 @@ MINIMUMS: dict[str, Any] = {
     "max_connections": 1,
     "ping_interval_s": 0.1,
     "drain_s": 0,
+    "stop_timeout_s": 0,
     "presence_grace_s": 0,
     "write_timeout_s": 0.1,
     "notice_max_attempts": 1,
@@ -211,3 +212,23 @@ def test_another_app_url_is_refused_and_not_shown(url: str) -> None:
     text = error_text(app_url=url)
     assert text.startswith("app_url is not a base URL: it must be like https://")
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8081", ("127.0.0.1", 8081)),
+        ("[::1]:0", ("::1", 0)),
+        ("admin.example:65535", ("admin.example", 65535)),
+    ],
+)
+def test_the_second_address(text: str, expected: tuple[str, int]) -> None:
+    assert Settings(admin_listen=text).admin_listen == text
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "8081", ":8081", "a:", "a:65536", "::1:80", "a b:1", "a:-1"])
+def test_an_invalid_second_address(text: str) -> None:
+    assert error_text(admin_listen=text) == (
+        f"admin_listen is {text!r}; it must be host:port, such as 127.0.0.1:8081 or [::1]:8081"
+    )

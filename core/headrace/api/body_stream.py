@@ -1,7 +1,6 @@
 """Bodies that are too long to keep: requests read, and responses written, in pieces."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final, NamedTuple
 
@@ -30,42 +29,40 @@ class BodyStream:
     def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._pause = pause
         self._resume = resume
-        self._pieces: deque[bytes] = deque()
-        self._size_bytes = 0
+        self._buffer = bytearray()  # one buffer: a piece can be a single byte
         self._paused = False
         self._changed = asyncio.Event()
-        self._error: RequestError | None = None
+        self.error: RequestError | None = None
         self.ended = False
 
     def feed(self, data: bytes) -> None:
         """Add the next piece."""
-        self._pieces.append(data)
-        self._size_bytes += len(data)
+        self._buffer += data
         self._changed.set()
-        if self._size_bytes > BUFFER_MAX_BYTES and not self._paused:
+        if len(self._buffer) > BUFFER_MAX_BYTES and not self._paused:
             self._paused = True
             self._pause()
 
     def end(self, error: RequestError | None = None) -> None:
         """End the body. With an `error` it was cut short, and the iteration raises the error."""
         self.ended = True
-        self._error = error
+        self.error = error
         self._changed.set()
 
     def __aiter__(self) -> "BodyStream":
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._pieces:
+        while not self._buffer:
             if self.ended:
-                if self._error is not None:
-                    raise self._error
+                if self.error is not None:
+                    raise self.error
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
-        piece = self._pieces.popleft()
-        self._size_bytes -= len(piece)
-        if self._paused and self._size_bytes < BUFFER_MAX_BYTES // 2:
+        piece = bytes(self._buffer)
+        self._buffer.clear()
+        if self._paused:
             self._paused = False
             self._resume()
         return piece
@@ -78,19 +75,22 @@ async def split_lines(
 
     A line over `max_bytes` is yielded as None and not kept in memory. The last line needs no end.
     """
-    kept = b""
+    line = bytearray()  # not ended yet; extended in place, as a piece can be very short
     too_long = False
     async for piece in pieces:
-        first, *others = piece.split(b"\n")
         lines: list[bytes | None] = []
-        for part in [kept + first if len(kept) + len(first) <= max_bytes else None, *others]:
-            fits = part is not None and len(part) <= max_bytes and not too_long
-            lines.append(part if fits else None)
+        *ended, last = piece.split(b"\n")
+        for part in ended:
+            too_long |= len(line) + len(part) > max_bytes
+            lines.append(None if too_long else bytes(line) + part)
+            line.clear()
             too_long = False
-        last = lines.pop()  # not ended yet
-        too_long = last is None
-        kept = last or b""
+        too_long |= len(line) + len(last) > max_bytes
+        if too_long:
+            line.clear()
+        else:
+            line += last
         if lines:
             yield lines
-    if too_long or kept:
-        yield [None if too_long else kept]
+    if too_long or line:
+        yield [None if too_long else bytes(line)]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from headrace import limits
 from headrace.api import responses
 from headrace.api.body_stream import BodyStream, StreamedResponse
 from headrace.api.context import ApiContext
@@ -18,7 +19,7 @@ from headrace.api.credentials import check_api_key, verify_client
 from headrace.api.json_body import JSON_ERRORS, invalid_json
 from headrace.api.responses import Headers, Response
 from headrace.api.router import Match, Request, Route, Router
-from headrace.errors import ForbiddenError, HeadraceError, RequestError
+from headrace.errors import ForbiddenError, HeadraceError, RequestError, TokenError
 from headrace.protocol.http.events import RequestHead
 
 _log = logging.getLogger("headrace")
@@ -26,6 +27,12 @@ _log = logging.getLogger("headrace")
 _JSON: Final = ("application/json",)
 _NDJSON: Final = ("application/x-ndjson", "application/jsonl", "application/json")
 _PREFLIGHT_HEADERS: Final = "authorization, content-type, last-event-id"
+JSON_ESCAPE_FACTOR: Final = 6
+"""A byte of a message can be six in its JSON: `\\u0061` (RFC 8259 section 7)."""
+
+CLIENT_BODY_OVERHEAD_BYTES: Final = 64 * 1024
+"""For the rest of a client's JSON body: 100 targets of 256 bytes, a group, blanks."""
+
 _PREFLIGHT_MAX_AGE_S: Final = 600
 """How long a browser may cache a CORS preflight's response."""
 
@@ -50,6 +57,25 @@ class Dispatcher:
     def context(self) -> ApiContext:
         """What the routes share."""
         return self._context
+
+    def body_max_bytes(self, route: Route) -> int:
+        """Return the limit for the body of a route: clients need less than the application."""
+        if route.body_max_bytes is not None:
+            return route.body_max_bytes
+        if route.access != "client":
+            return limits.BODY_MAX_BYTES
+        message_max_bytes = self._context.hub.settings.message_max_bytes
+        client_max_bytes = JSON_ESCAPE_FACTOR * message_max_bytes + CLIENT_BODY_OVERHEAD_BYTES
+        return min(client_max_bytes, limits.BODY_MAX_BYTES)
+
+    def client_id_of(self, route: Route, head: RequestHead) -> str | None:
+        """Return the client whose valid token a request has, or None."""
+        if route.access != "client":
+            return None
+        try:
+            return verify_client(self._context, head).sub
+        except TokenError:
+            return None
 
     def begin(self, head: RequestHead) -> Match | Response:
         """Return the request's route if the caller may use it, or a response to OPTIONS."""

@@ -9,16 +9,18 @@ raise StateError.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
-from headrace import limits
+from headrace import codes, limits
 from headrace.api.client_messages import ClientMessages
 from headrace.api.session_drain import drain_sessions
+from headrace.auth.revocation import KEPT_S
 from headrace.auth.tokens import Claims, TokenSigner
-from headrace.backplane.base import Backplane
+from headrace.backplane.base import Backplane, RecordChange, ReservePositions
 from headrace.backplane.local import LocalBackplane
 from headrace.errors import ConfigError, UnavailableError
 from headrace.hub.application import Application
@@ -26,8 +28,8 @@ from headrace.hub.core import Clocks, HubCore
 from headrace.hub.lifecycle import LifeCycle, LifeState, LifeStep
 from headrace.hub.presence import PresenceChange
 from headrace.hub.snapshot import Snapshot, restore_snapshot, take_snapshot
-from headrace.messages.entries import Entry, Join, KeyedReceipt, Leave, Receipt, Revoke
-from headrace.messages.position import parse_position
+from headrace.messages.entries import Change, Entry, Join, KeyedReceipt, Leave, Receipt, Revoke
+from headrace.messages.position import Position, parse_position
 from headrace.messages.validation import (
     check_client_id,
     check_entry,
@@ -83,7 +85,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.started_at = clocks.monotonic()
-        self._close_callbacks: list[Callable[[], None]] = []
+        self._close_callbacks: list[Callable[[], Awaitable[None]]] = []
 
     # --- life cycle ----------------------------------------------------------------------------
 
@@ -109,8 +111,14 @@ class Hub:
         self._expire()
 
     async def drain(self) -> None:
-        """Refuse new sessions, and close the existing ones with 1012, spread over `drain_s`."""
+        """Refuse new sessions, and close the existing ones with 1012, spread over `drain_s`.
+
+        With a `state_dir` no departures are announced from now on: the clients are expected to
+        reconnect to the next process.
+        """
         if self.life.move(LifeStep.DRAIN) is LifeState.DRAINING:
+            if self.settings.state_dir is not None:
+                self.core.presence.hold()
             await drain_sessions(self.core)
 
     async def close(self) -> None:
@@ -134,15 +142,15 @@ class Hub:
             await self._backplane.close()
         finally:
             for callback in self._close_callbacks:
-                callback()
+                await callback()
 
-    def call_when_closed(self, callback: Callable[[], None]) -> None:
-        """Call `callback` at the end of `close`, when the application has finished.
+    async def call_when_closed(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Have `callback` called at the end of `close`, when the application has finished.
 
         If the hub is closed already it is called now.
         """
         if self.life.state is LifeState.CLOSED:
-            callback()
+            await callback()
         else:
             self._close_callbacks.append(callback)
 
@@ -164,12 +172,18 @@ class Hub:
         return take_snapshot(self.core, self._backplane.receipts())
 
     def restore(
-        self, snapshot: Snapshot | None, reserve: Callable[[int], None], *, return_s: float
+        self,
+        snapshot: Snapshot | None,
+        changes: Iterable[tuple[Change, Position]],
+        *,
+        reserve: ReservePositions,
+        record: RecordChange,
+        return_s: float,
     ) -> None:
-        """Continue from an earlier process's snapshot, before the first session and send.
+        """Continue from an earlier process's state, before the first session and send.
 
-        Clients that were connected have `return_s` seconds and the presence grace to come back.
-        See `Backplane.restore` for `reserve`.
+        `changes` were recorded by that process. Clients that were online have `return_s` seconds
+        and the presence grace to come back. See `Backplane.restore` for `reserve` and `record`.
         """
         receipts = []
         if snapshot is not None:
@@ -183,16 +197,30 @@ class Hub:
                 )
                 for sent in snapshot.sends
             ]
-        self._backplane.restore(receipts, reserve)
+        unix = self.clocks.unix()
+        for change, position in changes:
+            if not isinstance(change, Revoke) or change.at + KEPT_S > unix:
+                self.core.restore_change(change, position)
+        self._backplane.restore(receipts, reserve, record)
+
+    def reserve_again(self) -> None:
+        """See `Backplane.reserve_again`."""
+        self._backplane.reserve_again()
 
     # --- channels and tokens -------------------------------------------------------------------
 
     def use_secrets(self, secrets: Iterable[str]) -> None:
-        """Sign with the first of these secrets from now on, and accept tokens of all of them."""
+        """Sign with the first of these secrets from now on, and accept tokens of all of them.
+
+        Sessions whose tokens were signed with another secret are closed with 4003.
+        """
         self.signer = TokenSigner(
             [secret.encode() for secret in secrets],
             client_id_max_bytes=self.settings.client_id_max_bytes,
         )
+        for session in list(self.core.sessions):
+            if session.claims.key_id and session.claims.key_id not in self.signer.key_ids:
+                self.core.close(session, codes.REVOKED_TOKEN)
 
     def create_channel(
         self,
@@ -211,7 +239,9 @@ class Hub:
         self.life.check_running()
         minted = self.signer.mint(
             client_id,
-            now=self.clocks.unix(),
+            now=self.core.subscriptions.memberships.earliest_issue_time(
+                client_id, self.clocks.unix()
+            ),
             minutes=duration_minutes,
             groups=tuple(groups),
             send=tuple(send),
@@ -302,7 +332,9 @@ class Hub:
 
         Returns the client's number of open sessions.
         """
-        return await self._change_membership(Leave(client_id, group, self.clocks.unix()))
+        # Rounded up to the milliseconds of a token's `iat`, so that older tokens stay older.
+        at = math.ceil(self.clocks.unix() * 1000) / 1000
+        return await self._change_membership(Leave(client_id, group, at))
 
     async def presence(self, client_id: str) -> ClientPresence:
         """Return whether a client is online, since when, and with how many sessions."""

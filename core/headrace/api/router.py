@@ -90,6 +90,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     requires_token
         The client's token is checked before the body is read, so that only a client can make the
         server keep one.
+    body_max_bytes
+        The longest body; None for the limit of the route's access, see `Dispatcher.body_max_bytes`.
     doc
         The description in `/openapi.json`.
     """
@@ -103,6 +105,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     stream_body: bool = False
     run_in_task: bool = False
     requires_token: bool = False
+    body_max_bytes: int | None = None
     doc: OperationDoc | None = None
 
 

@@ -10,6 +10,7 @@ since the epoch. `verify` checks in this order, and the first failure decides th
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -41,6 +42,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: tuple[str, ...] = ()
     send: tuple[str, ...] = ()
     pos: str | None = None
+    key_id: str = msgspec.field(default="", name="(key_id)")  # no claim has this name
+    """Identifies the secret that signed the token, see `TokenSigner.key_ids`; set by `verify`."""
 
 
 class MintedToken(msgspec.Struct, frozen=True):
@@ -68,6 +71,8 @@ class TokenSigner:
                 )
         # Copying an initialised HMAC costs less than half of initialising a new one.
         self._hmacs = tuple(hmac.HMAC(secret, hashes.SHA256()) for secret in secrets)
+        self.key_ids = tuple(hashlib.sha256(secret).hexdigest()[:16] for secret in secrets)
+        """Identify the secrets without revealing them, in the order of the secrets."""
         self._client_id_max_bytes = client_id_max_bytes
 
     def signatures(self, signing_input: bytes) -> list[bytes]:
@@ -130,10 +135,11 @@ class TokenSigner:
         _check_header(_decode_part("header", header_part))
         signature = _decode_part("signature", signature_part)
         # Compare with every secret, so that the time taken does not depend on which one matches.
-        matched = False
-        for expected in self.signatures(signing_input):
-            matched |= constant_time.bytes_eq(signature, expected)
-        if not matched:
+        key_id = ""
+        for expected, candidate in zip(self.signatures(signing_input), self.key_ids, strict=True):
+            if constant_time.bytes_eq(signature, expected):
+                key_id = candidate
+        if not key_id:
             raise InvalidTokenError("the token's signature matches none of this server's secrets")
         claims = _decode_payload(payload_part)
         try:
@@ -141,6 +147,7 @@ class TokenSigner:
         except InputError as error:
             raise InvalidTokenError(f"in the token, {error}") from None
         _check_time(claims, now)
+        msgspec.structs.force_setattr(claims, "key_id", key_id)
         return claims
 
     def _check_values(self, client_id: str, groups: Sequence[str], pos: str | None) -> None:

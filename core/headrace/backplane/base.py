@@ -10,7 +10,8 @@ Order
 Atomicity
     Checking the idempotency key, choosing the position and storing the entry are one step: no other
     entry comes between them. When `append` returns, the entry is in the log and the calling node
-    has applied it. When it raises UnavailableError, no node has applied it or will.
+    has applied it. When it raises UnavailableError, no node has applied a send or will. A join,
+    leave or revocation may have been applied then, but a crash may undo it: repeat it.
 Idempotency
     Entries with the same idempotency key are one entry: a second `append` within
     `IDEMPOTENCY_S` seconds returns the first one's receipt and appends nothing, or raises
@@ -22,13 +23,18 @@ No re-entry
     Nothing that an entry causes while it is applied appends another entry synchronously.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final, Protocol, TypeAlias
 
-from headrace.messages.entries import AnyEntry, KeyedReceipt, Receipt
+from headrace.messages.entries import AnyEntry, Change, KeyedReceipt, Receipt
+from headrace.messages.position import Position
 
 IDEMPOTENCY_S: Final = 300.0
 """How long an idempotency key is remembered after its send."""
+
+
+ReservePositions: TypeAlias = Callable[[int], None]
+RecordChange: TypeAlias = Callable[[Change, Position], Awaitable[None]]
 
 
 class Backplane(Protocol):
@@ -50,11 +56,17 @@ class Backplane(Protocol):
     def receipts(self) -> Iterator[KeyedReceipt]:
         """Yield the receipts of the remembered idempotency keys, the oldest first."""
 
-    def restore(self, receipts: Iterable[KeyedReceipt], reserve: Callable[[int], None]) -> None:
+    def restore(
+        self, receipts: Iterable[KeyedReceipt], reserve: ReservePositions, record: RecordChange
+    ) -> None:
         """Continue the log of an earlier process, before the first `append`.
 
         `receipts` is what the earlier process's `receipts()` returned. `reserve(until_ms)` must
         store durably that positions up to `until_ms` may have been used. It is called before they
         are, so that a process that starts after a crash uses none of them again, whatever its clock
-        says.
+        says. `record(change, position)` must store a join, leave or revocation durably, or raise
+        UnavailableError; `append` waits for it.
         """
+
+    def reserve_again(self) -> None:
+        """Call `reserve` before the next `append`, because the state so far has been saved."""

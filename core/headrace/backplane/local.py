@@ -1,11 +1,12 @@
 """The backplane of a single process: positions from the clock, applied in the same call."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from headrace.backplane.base import RecordChange, ReservePositions
 from headrace.backplane.idempotency import IdempotencyCache, digest_of
 from headrace.hub.core import HubCore
-from headrace.messages.entries import AnyEntry, KeyedReceipt, Receipt
+from headrace.messages.entries import AnyEntry, Entry, KeyedReceipt, Receipt
 from headrace.messages.position import Position
 
 RESERVED_MS: Final = 1000
@@ -13,12 +14,13 @@ RESERVED_MS: Final = 1000
 
 
 class LocalBackplane:
-    """A `Backplane` for one hub in one process; its `append` never waits."""
+    """A `Backplane` for one hub in one process. `append` of a send never waits."""
 
     def __init__(self, core: HubCore) -> None:
         self._core = core
         self._receipts = IdempotencyCache()
-        self._reserve: Callable[[int], None] | None = None
+        self._reserve: ReservePositions | None = None
+        self._record: RecordChange | None = None
         self._reserved_ms = 0
 
     async def append(self, entry: AnyEntry, idempotency_key: str | None = None) -> Receipt:
@@ -40,6 +42,8 @@ class LocalBackplane:
             self._reserved_ms = position.ms + RESERVED_MS
             self._reserve(self._reserved_ms)
         receipt = Receipt(position, core.apply(entry, position))
+        if self._record is not None and not isinstance(entry, Entry):
+            await self._record(entry, position)
         if idempotency_key is not None:
             self._receipts.put(idempotency_key, digest, receipt, core.clocks.monotonic())
         return receipt
@@ -51,9 +55,16 @@ class LocalBackplane:
         """Yield the receipts of the remembered idempotency keys, the oldest first."""
         return self._receipts.items(self._core.clocks.monotonic())
 
-    def restore(self, receipts: Iterable[KeyedReceipt], reserve: Callable[[int], None]) -> None:
+    def restore(
+        self, receipts: Iterable[KeyedReceipt], reserve: ReservePositions, record: RecordChange
+    ) -> None:
         """Continue an earlier process's log; `reserve` is called at most once in `RESERVED_MS`."""
         now = self._core.clocks.monotonic()
         for saved in receipts:
             self._receipts.restore(saved, now)
         self._reserve = reserve
+        self._record = record
+
+    def reserve_again(self) -> None:
+        """See `Backplane.reserve_again`."""
+        self._reserved_ms = 0

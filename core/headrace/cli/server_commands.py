@@ -51,7 +51,9 @@ def serve(demo: bool, **flags: object) -> None:
 
     def reload() -> Settings:
         again = load(flags).settings
-        secrets, api_key = again.secrets or settings.secrets, again.api_key or settings.api_key
+        # A key that was generated at the start is kept; one that was configured can be removed.
+        secrets = again.secrets if given.secrets else again.secrets or settings.secrets
+        api_key = again.api_key if given.api_key else again.api_key or settings.api_key
         if webhooks is not None:
             webhooks.use_secrets(secrets)
         return msgspec.structs.replace(settings, secrets=secrets, api_key=api_key)

@@ -79,7 +79,7 @@ class _Problem(msgspec.Struct):
 def _decode_line(line: bytes) -> SendResult:
     try:
         return _decode_sent(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         status = _decode_problem(line).status

@@ -255,7 +255,7 @@ class Listener:
         try:
             frame = decode_frame(text)
             position = START if frame.id is None else parse_position(frame.id)
-        except (msgspec.DecodeError, InputError) as error:
+        except (msgspec.DecodeError, InputError, RecursionError) as error:
             return CloseInfo(codes.PROTOCOL_ERROR, f"the server sent a malformed frame: {error}")
         if frame.ping_interval:
             self._timeout_s = frame.ping_interval * PING_INTERVALS_UNTIL_DEAD

@@ -1,6 +1,10 @@
 """The frames that the server sends on a `headrace.v1` WebSocket."""
 
+from typing import Annotated
+
 import msgspec
+
+_DAY_S = 86_400
 
 
 class ServerFrame(msgspec.Struct):
@@ -11,8 +15,8 @@ class ServerFrame(msgspec.Struct):
     group: str | None = None
     type: str | None = None
     recovered: bool | None = None
-    ping_interval: float | None = None
-    delay_ms: float = 0
+    ping_interval: Annotated[float, msgspec.Meta(ge=0, le=_DAY_S)] | None = None
+    delay_ms: Annotated[float, msgspec.Meta(ge=0, le=_DAY_S * 1000)] = 0
 
 
 decode_frame = msgspec.json.Decoder(ServerFrame).decode

@@ -11,7 +11,7 @@ The core belongs to one thread and does no I/O. Time comes from the clocks that 
 owner decides how a flush is scheduled. Entries have been validated before they get here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from headrace import codes, limits
@@ -23,9 +23,9 @@ from headrace.hub.presence import Presence, PresenceChange
 from headrace.hub.ring import RingBounds
 from headrace.hub.session import PushResult, Session, SessionState, Sink
 from headrace.hub.subscriptions import Subscriptions, history_keys
-from headrace.messages.entries import AnyEntry, Entry, Join, Leave, Revoke
+from headrace.messages.entries import AnyEntry, Change, Entry, Join, Leave, Revoke
 from headrace.messages.message import ControlMessage, Message, MessageBatch
-from headrace.messages.position import Position
+from headrace.messages.position import START, Position
 from headrace.settings import Settings
 
 _FLUSH, _FULL = PushResult.FLUSH, PushResult.FULL
@@ -145,20 +145,32 @@ class HubCore:
             session.sink.close(codes.TOO_SLOW, codes.REASONS[codes.TOO_SLOW])
         return len(full)
 
-    def _apply_change(self, entry: Join | Leave | Revoke, position: Position) -> None:
-        """Apply an entry that changes what later sends reach."""
-        self.history.latest = position
-        sessions = self.sessions_of(entry.client_id)
+    def restore_change(self, entry: Change, position: Position) -> None:
+        """Apply a change of an earlier process again, before the first session."""
         if isinstance(entry, Revoke):
             self.revocations.revoke(entry.client_id, entry.at, position, self.clocks.monotonic())
-            for session in sessions:
-                self.close(session, codes.REVOKED_TOKEN)
             return
         memberships = self.subscriptions.memberships
         change = memberships.join if isinstance(entry, Join) else memberships.leave
         change(entry.client_id, entry.group, entry.at)
-        for session in sessions:
-            self.subscriptions.update_groups(session)
+
+    def changes(self) -> Iterator[tuple[Change, Position]]:
+        """Yield the changes that together make up the current memberships and revocations."""
+        for client_id, group, joined, at in self.subscriptions.memberships.overrides():
+            kind = Join if joined else Leave
+            yield kind(client_id, group, at), START
+        for client_id, revoked in self.revocations.entries().items():
+            yield Revoke(client_id, revoked.at), revoked.position
+
+    def _apply_change(self, entry: Change, position: Position) -> None:
+        """Apply an entry that changes what later sends reach."""
+        self.history.latest = position
+        self.restore_change(entry, position)
+        for session in self.sessions_of(entry.client_id):
+            if isinstance(entry, Revoke):
+                self.close(session, codes.REVOKED_TOKEN)
+            else:
+                self.subscriptions.update_groups(session)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -199,7 +211,11 @@ class HubCore:
         session.start(start, self.history.messages_after(keys, start))
         channel = self.subscriptions.add(session, start if asked is None else asked)
         self.presence.session_opened(claims.sub, self.clocks.unix())
-        self._send_open(session, recovered)
+        try:
+            self._send_open(session, recovered)
+        except BaseException:  # the caller has no session that it could detach
+            self.detach(session)
+            raise
         if session.state is SessionState.QUEUED:
             self._queue(session)
         while len(channel.sessions) > self.settings.sessions_per_client:

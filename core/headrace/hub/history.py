@@ -33,7 +33,6 @@ from operator import attrgetter
 
 import msgspec
 
-from headrace.hub.entry_cost import entry_cost
 from headrace.hub.replay import Replay
 from headrace.messages.message import Message
 from headrace.messages.position import START, Position
@@ -42,12 +41,18 @@ EVERYONE = "*"
 """The key of the messages to all clients."""
 
 # Memory in bytes, measured by bench/system/history.py.
+ENTRY_BYTES = 450
+"""The objects of one entry, beside the data and its encoding."""
+KEY_BYTES = 72
+"""Each key of an entry, and the group's name in the message; its characters are counted too."""
+ALLOCATOR_SHARE = 8
+"""Rounding and gaps of the allocators: one byte more for every 8 of data and encoding."""
 LOG_BYTES = 220
 """Each key that has entries."""
 FLOOR_BYTES = 320
 """Each floor."""
 KEY_SHARE = 8
-"""When the history is full, a key may have one byte of every 8 of its bound."""
+"""When the history is full, a key over one eighth of the history's bound loses messages first."""
 KEY_MAX_MESSAGES = 16 * 1024
 """Entries of one key, which bounds what a resuming client is sent."""
 
@@ -170,7 +175,12 @@ class History:
     def append(self, message: Message, keys: tuple[str, ...]) -> None:
         """Store `message` under each of `keys`; its id must be newer than all before it."""
         self.latest = message.position
-        cost_bytes = entry_cost(message, keys)
+        cost_bytes = message.memory_bytes()
+        cost_bytes += cost_bytes // ALLOCATOR_SHARE + ENTRY_BYTES + KEY_BYTES * len(keys)
+        if message.group is not None:
+            cost_bytes += KEY_BYTES + len(message.group)
+        for key in keys:
+            cost_bytes += len(key)
         entry = _Entry(message, keys, cost_bytes, len(keys))
         self._log.append(entry)
         self.size_bytes += cost_bytes

@@ -81,6 +81,14 @@ class Memberships:
                 groups[group] = True
         return tuple(groups)
 
+    def earliest_issue_time(self, client_id: str, now: float) -> float:
+        """Return `now`, or the first millisecond at which a token is newer than all leaves."""
+        overrides = self._overrides.get(client_id)
+        if overrides is None:
+            return now
+        left = [override.at for override in overrides.values() if not override.joined]
+        return max([now, *[at + 0.001 for at in left if at < now + 1]])
+
     def expire(self, before: float) -> None:
         """Delete overrides of leaving from before `before`: all tokens they affect have expired."""
         while self._left:

@@ -26,13 +26,14 @@ class PresenceChange(NamedTuple):
 class Presence:
     """The clients that are online, and since when."""
 
-    __slots__ = ("_grace_s", "_leaving", "_on_change", "_restored", "_since")
+    __slots__ = ("_grace_s", "_is_held", "_leaving", "_on_change", "_restored", "_since")
 
     def __init__(self, grace_s: float, on_change: Callable[[PresenceChange], None]) -> None:
         """`on_change` is called once for each change, in order."""
         self._grace_s = grace_s
         self._on_change = on_change
         self._since: dict[str, float] = {}
+        self._is_held = False
         # When the grace of each client ends, in that order. Clients of an earlier process are
         # apart, because they have more time.
         self._leaving: OrderedDict[str, float] = OrderedDict()
@@ -70,8 +71,14 @@ class Presence:
         if client_id in self._since:
             self._leaving[client_id] = now + self._grace_s
 
+    def hold(self) -> None:
+        """Disconnect nobody from now on: the clients will reconnect to the next process."""
+        self._is_held = True
+
     def expire(self, now: float) -> None:
         """Disconnect the clients whose grace is over; to be called several times a second."""
+        if self._is_held:
+            return
         for ending in (self._leaving, self._restored):
             while ending:
                 client_id, ends_at = next(iter(ending.items()))

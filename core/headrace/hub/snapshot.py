@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from headrace.auth.revocation import KEPT_S
+from headrace.errors import InputError
 from headrace.hub.core import HubCore
 from headrace.hub.membership import Memberships
 from headrace.hub.subscriptions import ResumePoint, TokenStart
@@ -76,6 +77,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename=_FILE_NAMES):
     # A state of an earlier version has none of these.
     key_floors: dict[str, str] = {}
     revocation_ids: dict[str, str] = {}
+    reserved_ms: int = 0
 
 
 def take_snapshot(core: HubCore, sends: Iterable[KeyedReceipt] = ()) -> Snapshot:
@@ -114,7 +116,7 @@ def take_snapshot(core: HubCore, sends: Iterable[KeyedReceipt] = ()) -> Snapshot
 
 
 def check_positions(snapshot: Snapshot) -> None:
-    """Raise InputError if an id in the snapshot is malformed; call it before using any of it."""
+    """Raise InputError if an id or an entry is malformed; call it before using any of it."""
     for text in (
         snapshot.floor,
         snapshot.latest,
@@ -125,6 +127,8 @@ def check_positions(snapshot: Snapshot) -> None:
         parse_position(text)
     for entry in snapshot.entries:
         parse_position(entry.id)
+        if not entry.keys:
+            raise InputError(f"the message {entry.id} has no key")
     for point in snapshot.resume_points:
         for text in (point.position, point.pos, point.start):
             parse_position(text)

@@ -46,7 +46,10 @@ class Revoke(msgspec.Struct, frozen=True, tag="revoke"):
     at: float
 
 
-AnyEntry: TypeAlias = Entry | Join | Leave | Revoke
+Change: TypeAlias = Join | Leave | Revoke
+"""An entry that changes what later sends reach."""
+
+AnyEntry: TypeAlias = Entry | Change
 
 
 class Receipt(NamedTuple):

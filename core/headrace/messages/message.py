@@ -5,6 +5,7 @@ object at every call, so that all clients share it. There are three kinds: a `Me
 `MessageBatch` of several messages in one write, and a `ControlMessage` about the connection.
 """
 
+import sys
 from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
@@ -16,6 +17,14 @@ from headrace.messages import frames
 from headrace.messages.position import Position
 
 _to_json = msgspec.json.Encoder().encode
+_encode_into = msgspec.json.Encoder().encode_into
+_scratch = bytearray()  # for encodings that are only measured
+
+SAMPLE_CHARACTERS = 512
+"""Data up to twice this length is encoded to measure it; of longer data only a sample is, of 341
+to 512 characters."""
+
+_SAMPLE_SEED = hash("sample")  # differs between processes
 
 
 class Encoding(IntEnum):
@@ -60,6 +69,27 @@ class Message:
 
     def __repr__(self) -> str:  # without the data, which must not get into a log
         return f"<Message {self.position} of {self.size_bytes} bytes>"
+
+    def memory_bytes(self) -> int:
+        """Return the estimated memory of the data and of one encoding.
+
+        The JSON escapes of long data are estimated from every n-th character. The index of the
+        first one depends on the time and on the process's hash seed, so that a sender cannot hide
+        escapes from the estimate: for any data it is right on average.
+        """
+        data = self.data
+        if len(data) <= 2 * SAMPLE_CHARACTERS:
+            _encode_into(data, _scratch)
+            return len(_scratch) + sys.getsizeof(data)  # with its UTF-8, which Python now caches
+        step = len(data) // SAMPLE_CHARACTERS | 1  # odd, or it would fit the period of much data
+        sample = data[(self.position.ms + _SAMPLE_SEED) % step :: step]
+        _encode_into(sample, _scratch)
+        sample_bytes = len(sample) if sample.isascii() else len(sample.encode())
+        escapes_bytes = step * (len(_scratch) - 2 - sample_bytes)
+        total_bytes = sys.getsizeof(data) + self.size_bytes + 2 + escapes_bytes
+        if not data.isascii():  # encoding it caches its UTF-8
+            total_bytes += self.size_bytes + 1
+        return total_bytes
 
     def encode(self, encoding: Encoding) -> bytes:
         """Return the message in `encoding`; only the first call encodes it."""

@@ -10,6 +10,9 @@ from headrace import limits
 from headrace.errors import InputError, TooLargeError
 from headrace.messages.entries import Entry
 
+RECIPIENTS_MAX_COUNT = 10_000
+"""Client IDs in one send: it blocks the event loop for about 30 ms. A group has no such limit."""
+
 _SHOWN_CHARACTERS = 40  # of a value, in an error text
 
 
@@ -66,6 +69,11 @@ def check_entry(entry: Entry, *, message_max_bytes: int, client_id_max_bytes: in
     """
     if bool(entry.to) + (entry.group is not None) + entry.everyone != 1:
         raise InputError('a send needs exactly one target: "to", "group", or "everyone": true')
+    if len(entry.to) > RECIPIENTS_MAX_COUNT:
+        raise InputError(
+            f'"to" names {len(entry.to)} clients; a send may name {RECIPIENTS_MAX_COUNT}: use a'
+            " group, or send in parts"
+        )
     for client_id in entry.to:
         check_text("client ID", client_id, client_id_max_bytes)
     if entry.group is not None:

@@ -1,6 +1,7 @@
 """Run a server until a signal ends it."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -37,8 +38,9 @@ def run_server(
     application: Application | None = None,
     reload: Callable[[], Settings] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then drain and return.
+    """Serve until SIGTERM or SIGINT; then drain and return, within `stop_timeout_s`.
 
+    A second signal ends the drain at once: the state is written, and the rest is cut off.
     `announce` is called with the server's URL once it listens. `application` gets presence changes
     and update-messages. On SIGHUP the secrets and the API key are replaced by those that `reload`
     returns; if it raises ConfigError, nothing changes. Raises ConfigError if a setting cannot be
@@ -57,28 +59,50 @@ async def _serve(
     application: Application | None,
     reload: Callable[[], Settings] | None,
 ) -> None:
-    stopped = asyncio.Event()
+    stopped, hurried = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        (hurried if stopped.is_set() else stopped).set()
+
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, signalled)
     hub = Hub(settings, application)
     server = Server(hub, demo=demo)
     if reload is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload_keys, server, reload)
-    async with hub:
+    await hub.start()
+    try:
         starting, stopping = loop.create_task(server.start()), loop.create_task(stopped.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done() and server.is_waiting_for_predecessor:
-            await server.stop()
-            return
-        await starting
-        _tune_garbage_collector(loop)
-        announce(server.url)
-        await stopped.wait()
-        await server.stop()
+        if starting.done() or not server.is_waiting_for_predecessor:
+            await starting
+            _tune_garbage_collector(loop)
+            announce(server.url)
+            await stopped.wait()
+    finally:
+        await _stop(server, hub, hurried, settings.stop_timeout_s)
     for number in _STOP_SIGNALS:  # a further signal has no effect until the process has ended
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
+
+
+async def _stop(server: Server, hub: Hub, hurried: asyncio.Event, timeout_s: float) -> None:
+    """Stop the server and close the hub; cut that short on a signal or after `timeout_s`."""
+
+    async def stop() -> None:
+        await server.stop()
+        await hub.close()
+
+    stopping, hurrying = asyncio.create_task(stop()), asyncio.create_task(hurried.wait())
+    await asyncio.wait((stopping, hurrying), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not stopping.done():
+        reason = "a second signal" if hurried.is_set() else f"stop_timeout_s ({timeout_s:g})"
+        _log.warning("%s ends the shutdown before all work is done", reason)
+        stopping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await stopping
 
 
 def _tune_garbage_collector(loop: asyncio.AbstractEventLoop) -> None:

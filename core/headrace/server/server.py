@@ -9,23 +9,27 @@ taken over the state of the process before it.
 """
 
 import asyncio
-from collections.abc import Iterable
-from functools import partial
+import socket
+import ssl
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
+
+import msgspec
 
 from headrace.api.context import ApiContext
 from headrace.api.dispatcher import Dispatcher
 from headrace.api.hub import Hub
 from headrace.api.router import Route
-from headrace.api.routes.table import all_routes
-from headrace.api.session_drain import drain_duration
+from headrace.api.routes.table import all_routes, split_routes
 from headrace.errors import ConfigError, StateError
 from headrace.hub.lifecycle import LifeCycle, LifeState, LifeStep
-from headrace.hub.snapshot import Snapshot
-from headrace.messages.position import Position
-from headrace.server.connections.http_protocol import HEADER_TIMEOUT_S, HttpProtocol
-from headrace.server.context import CLOSE_TIMEOUT_S, TIMER_RESOLUTION_S, ServerContext
+from headrace.server.accept_errors import limit_accept_errors
+from headrace.server.connections.http_protocol import HttpProtocol
+from headrace.server.connections.tls_handshake import TlsHandshake
+from headrace.server.context import TIMER_RESOLUTION_S, ServerContext
+from headrace.server.persistence import Persistence
+from headrace.server.socket_handover import SocketOffer, bind_or_receive, offer_sockets
 from headrace.server.sockets import (
     LISTEN_BACKLOG,
     bind,
@@ -33,7 +37,7 @@ from headrace.server.sockets import (
     set_options,
     tls_context,
 )
-from headrace.server.state_directory import StateDirectory
+from headrace.settings import parse_address
 
 ACCEPTS_PER_TICK: Final = 4
 """The most connections accepted per event loop tick, on each address."""
@@ -68,11 +72,18 @@ class Server:
         self.port = hub.settings.port if port is None else port
         self.api = ApiContext(hub, demo=demo)
         self.life = LifeCycle("server")
-        self._dispatcher = Dispatcher(self.api, _merge(all_routes(self.api), routes))
+        merged = _merge(all_routes(self.api), routes)
+        self._admin_dispatcher: Dispatcher | None = None
+        if hub.settings.admin_listen is not None:
+            merged, admin_routes = split_routes(merged)
+            self._admin_dispatcher = Dispatcher(self.api, admin_routes)
+        self._dispatcher = Dispatcher(self.api, merged)
         self._context: ServerContext | None = None
         self._listeners: list[asyncio.Server] = []
-        self._state: StateDirectory | None = None
-        self._saved_at: Position | None = None  # None: the state has not been taken over
+        self._allow_accept_errors: Callable[[], None] | None = None
+        self.admin_port: int | None = None  # of `admin_listen`, once it listens
+        self._persistence: Persistence | None = None
+        self._offer: SocketOffer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handling_deadlines = False
         self._starting: asyncio.Task[object] | None = None
@@ -122,6 +133,8 @@ class Server:
             await self._start()
         except BaseException:  # a cancellation too must release the address and the locks
             self._close()
+            if self._persistence is not None:
+                self._persistence.release()
             raise
         self.life.move(LifeStep.STARTED)
 
@@ -139,41 +152,32 @@ class Server:
         if self.life.move(LifeStep.DRAIN) is not LifeState.DRAINING:
             return
         try:
-            if self._state is not None and self._state.has_successor():
-                self._stop_listening()
-                self._state.end_accepting()
+            if self._persistence is not None:
+                self._persistence.save()  # first of all, since the process may be killed
+                if self._persistence.directory.has_successor():
+                    self._stop_listening()
+                    self._persistence.directory.end_accepting()
             await self.hub.drain()
             self._stop_listening()
             await self.context.close_connections()
         finally:  # also if this is cancelled
             self._close()
+            if self._persistence is not None:
+                self._persistence.save()
+                # The application is still being notified; the next process must not overtake it.
+                await self.hub.call_when_closed(self._persistence.hand_over)
 
     def _close(self) -> None:
-        """Release everything, and write the state if it had been taken over."""
+        """Release everything but the state directory."""
         self._stop_listening()
         if self._timer is not None:
             self._timer.cancel()
         if self._context is not None:
             self._context.abort_connections()
-        state = self._state
-        if state is not None:
-            if self._saved_at is None:
-                state.close()
-            else:
-                self._save(state)
-                # The application is still being notified; the next process must not overtake it.
-                self.hub.call_when_closed(partial(self._hand_over, state))
+        if self._allow_accept_errors is not None:
+            self._allow_accept_errors()
         self.life.move(LifeStep.CLOSE)
         self._closed.set()
-
-    def _save(self, state: StateDirectory) -> None:
-        self._saved_at = self.hub.core.history.latest
-        state.save(self.hub.snapshot())
-
-    def _hand_over(self, state: StateDirectory) -> None:
-        if self._saved_at != self.hub.core.history.latest:  # something was sent since
-            self._save(state)
-        state.close()
 
     # --- listening -----------------------------------------------------------------------------
 
@@ -183,63 +187,65 @@ class Server:
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = tls_context(settings.tls_cert, settings.tls_key)
         if settings.state_dir is not None:
-            self._state = StateDirectory(settings.state_dir)
+            self._persistence = Persistence(self.hub, settings.state_dir)
         max_connections = settings.max_connections or default_max_connections()
         self._context = context = ServerContext(self.hub, self._dispatcher, max_connections)
-        sockets = await bind(self.host, self.port, shared=self._state is not None)
+        persistence = self._persistence
+        if persistence is None:
+            sockets = await bind(self.host, self.port, shared=False)
+        else:
+            sockets = await bind_or_receive(self.host, self.port, persistence.directory)
+        admin_sockets: list[socket.socket] = []
         try:
             self.port = sockets[0].getsockname()[1]
-            if self._state is not None:
+            if settings.admin_listen is not None:
+                host, port = parse_address(settings.admin_listen)
+                admin_sockets = await bind(host, port, shared=persistence is not None)
+                self.admin_port = admin_sockets[0].getsockname()[1]
+            if persistence is not None:
                 self.is_waiting_for_predecessor = True
-                await self._state.begin_accepting()
-            for each in sockets:
+                await persistence.directory.begin_accepting()
+            for each in (*sockets, *admin_sockets):
                 set_options(each, write_timeout_s=settings.write_timeout_s)
                 each.listen(LISTEN_BACKLOG)
-            if self._state is not None:  # new connections wait in the backlog meanwhile
-                await self._state.begin_writing()
+            if persistence is not None:  # new connections wait in the backlog meanwhile
+                await persistence.take_over()
                 self.is_waiting_for_predecessor = False
-                self._take_over(self._state)
+                self._offer = offer_sockets(persistence.directory, sockets)
             # uvloop accepts one connection per tick from each socket: too few in a burst.
             for each in tuple(sockets):
                 sockets += [each.dup() for _ in range(ACCEPTS_PER_TICK - 1)]
-            while sockets:
-                listener = await context.loop.create_server(
-                    lambda: HttpProtocol(context),
-                    sock=sockets[-1],
-                    ssl=tls,
-                    ssl_handshake_timeout=HEADER_TIMEOUT_S if tls else None,
-                    ssl_shutdown_timeout=CLOSE_TIMEOUT_S if tls else None,
-                    backlog=LISTEN_BACKLOG,
-                    start_serving=False,  # starting may wait: the listener must be known by then
-                )
-                sockets.pop()  # the listener owns it
-                self._listeners.append(listener)
-                await listener.start_serving()
+            self._allow_accept_errors = limit_accept_errors(context.loop)
+            await self._listen(sockets, context, tls)
+            if self._admin_dispatcher is not None:
+                await self._listen(admin_sockets, context.add_admin(self._admin_dispatcher), tls)
         except BaseException:  # a cancellation too
-            for each in sockets:
+            for each in (*sockets, *admin_sockets):
                 each.close()
             raise
         self._tick()
 
-    def _take_over(self, state: StateDirectory) -> None:
-        """Continue from the state of the process before this one."""
-        hub = self.hub
-        snapshot = state.load()
-        if snapshot is None:  # after a crash, in which the clock may have been set back
-            floor = Position(state.reserved_ms() + 1, 0)
-            hub.core.history.resume_at(max(floor, hub.core.history.floor), {})
-        hub.restore(snapshot, state.reserve_ids, return_s=self._return_s(snapshot))
-        state.reserve_ids(hub.core.history.latest.ms)  # clients may be told this id
-        self._saved_at = hub.core.history.latest
-
-    def _return_s(self, snapshot: Snapshot | None) -> float:
-        clients = 0 if snapshot is None else len(snapshot.online)
-        return drain_duration(clients, self.hub.settings.drain_s)
+    async def _listen(
+        self, sockets: list[socket.socket], context: ServerContext, tls: ssl.SSLContext | None
+    ) -> None:
+        """Accept connections on `sockets`, which are removed from the list one by one."""
+        while sockets:
+            listener = await context.loop.create_server(
+                lambda: HttpProtocol(context) if tls is None else TlsHandshake(context, tls),
+                sock=sockets[-1],
+                backlog=LISTEN_BACKLOG,
+                start_serving=False,  # starting may wait: the listener must be known by then
+            )
+            sockets.pop()  # the listener owns it
+            self._listeners.append(listener)
+            await listener.start_serving()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        if self._offer is not None:
+            self._offer.close()
 
     # --- the timer -----------------------------------------------------------------------------
 
@@ -273,4 +279,8 @@ def _merge(own: tuple[Route, ...], further: Iterable[Route]) -> tuple[Route, ...
         if key in taken:
             raise ConfigError(f"the route {key} exists already; choose another path")
         taken.add(key)
-    return own + further
+    # In a task, because `asyncio.timeout` and others need one; ours do without, which is faster.
+    return own + tuple(
+        route if route.stream_body else msgspec.structs.replace(route, run_in_task=True)
+        for route in further
+    )

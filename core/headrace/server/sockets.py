@@ -4,7 +4,7 @@ import asyncio
 import resource
 import socket
 import ssl
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from headrace.errors import ConfigError
 
@@ -14,8 +14,22 @@ LISTEN_BACKLOG: Final = 4096
 _UNSENT_MAX_BYTES: Final = 64 * 1024
 """TCP_NOTSENT_LOWAT: above it the kernel takes no more data for a slow client."""
 
-_FILES_RESERVE: Final = 200
+_FILES_RESERVE: Final = 300
 """File descriptors kept free for the log, the event loop and outgoing requests."""
+
+
+_Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
+
+
+async def resolve(host: str, port: int) -> list[_Address]:
+    """Return family, kind, protocol and address of each address of `host`; raise OSError."""
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return [
+        (family, kind, protocol, address)
+        for family, kind, protocol, _, address in dict.fromkeys(infos)
+    ]
 
 
 async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
@@ -24,13 +38,9 @@ async def bind(host: str, port: int, *, shared: bool) -> list[socket.socket]:
     Port 0 means any free port. A `shared` port may also be bound by another process (SO_REUSEPORT),
     as the next process does in a planned restart. Raises ConfigError if an address cannot be bound.
     """
-    loop = asyncio.get_running_loop()
     sockets: list[socket.socket] = []
     try:
-        infos = await loop.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, kind, protocol, _, address in dict.fromkeys(infos):
+        for family, kind, protocol, address in await resolve(host, port):
             each = socket.socket(family, kind, protocol)
             sockets.append(each)
             each.setblocking(False)

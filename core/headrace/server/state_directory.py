@@ -13,10 +13,13 @@ It is removed once it has been read: after a crash an older state would replay t
 """
 
 import asyncio
+import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -29,6 +32,7 @@ _log = logging.getLogger("headrace")
 _MAGIC = b"headrace state 3\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _POLL_S = 0.05
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class StateDirectory:
@@ -40,7 +44,7 @@ class StateDirectory:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._descriptors = tuple(
-                os.open(self._directory / name, os.O_RDWR | os.O_CREAT, 0o600)
+                os.open(self._directory / name, _OPEN_FLAGS, 0o600)
                 for name in ("waiting", "accepting", "writing", "ids")
             )
         except OSError as error:
@@ -95,6 +99,25 @@ class StateDirectory:
         stored = os.pread(self._ids, 20, 0)
         return int(stored) if stored.isdigit() else 0
 
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._directory
+
+    @property
+    def journal_path(self) -> Path:
+        """The file of the journal."""
+        return self._directory / "journal"
+
+    def has_predecessor(self) -> bool:
+        """Return True if another process accepts connections with this directory."""
+        try:
+            fcntl.flock(self._accepting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._accepting, fcntl.LOCK_UN)
+        return False
+
     def save(self, snapshot: Snapshot) -> None:
         """Write the state. A failure is logged, and the next process starts empty."""
         body = msgspec.msgpack.encode(snapshot)
@@ -111,11 +134,13 @@ class StateDirectory:
             os.close(directory)
         except OSError as error:
             _log.error("the state could not be written to %s: %s", self._file, error.strerror)
+            with contextlib.suppress(OSError):  # on a full disk it would only take space
+                temporary.unlink(missing_ok=True)
 
     def load(self) -> Snapshot | None:
         """Read the state and remove the file; None if there is no valid one."""
         try:
-            content = self._file.read_bytes()
+            content = _read_regular_file(self._file)
             self._file.unlink()
         except FileNotFoundError:
             return None
@@ -142,6 +167,15 @@ class StateDirectory:
                 fault = f"its content is not valid: {error}"
         _log.error("%s is ignored, and the history starts empty: %s", self._file, fault)
         return None
+
+
+def _read_regular_file(path: Path) -> bytes:
+    """Read a file that must not be a link, and not block on one that is a FIFO."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
 
 
 def _private(path: str, flags: int) -> int:

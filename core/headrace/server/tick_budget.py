@@ -45,21 +45,25 @@ class TickBudget:
         self._scheduled_at: float | None = None  # None: no tick is scheduled
         self._used_s = 0.0
 
-    def submit(self, work: Callable[[], None]) -> None:
-        """Run `work` now if nothing waits and the budget allows it, otherwise queue it."""
+    def submit(self, work: Callable[[], None]) -> bool:
+        """Run `work` now if nothing waits and the budget allows it, otherwise queue it.
+
+        Return whether it was run.
+        """
         if self.waiting:
             self.waiting.append(work)
-            return
+            return False
         is_late = self._scheduled_at is not None and self._used_s > self._eager_s
         if is_late or self._used_s >= self._budget_s:
             self.defer(work)
-            return
+            return False
         self._schedule_tick()
         started = self._monotonic()
         try:
             work()
         finally:
             self._used_s += self._monotonic() - started
+        return True
 
     def defer(self, work: Callable[[], None]) -> None:
         """Run `work` in a later tick, after everything that waits already."""

@@ -8,8 +8,8 @@ export interface ConnectionOptions {
   /** The server's base URL. */
   url: string;
   credentials: Credentials;
-  /** In order of preference. */
-  transports: readonly [Transport, ...Transport[]];
+  /** In order of preference, at least one. */
+  transports: readonly Transport[];
   /** Resume after this message id. */
   lastId: string | null;
 }

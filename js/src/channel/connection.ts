@@ -13,7 +13,12 @@ import { DEFAULT_PING_INTERVAL_MS, type Frame, type SessionInfo } from "../proto
 import { isToken } from "../protocol/token.js";
 import { TransportFallback } from "../transports/fallback.js";
 import { isOriginRefused, probe, ReachabilityMonitor } from "../transports/reachability.js";
-import type { ConnectOptions, Transport, TransportConnection, TransportListener } from "../transports/transport.js";
+import type {
+  ConnectOptions,
+  Transport,
+  TransportConnection,
+  TransportListener,
+} from "../transports/transport.js";
 import { Backoff } from "./backoff.js";
 import type { ConnectionListener, ConnectionOptions } from "./connection-listener.js";
 import { assertTransition, ConnectionState } from "./connection-state.js";
@@ -197,6 +202,7 @@ export class Connection {
       this._setState(ConnectionState.Open);
       this._openedAt = this._platform.now();
       this._reconnectDelayMs = null;
+      this._restartEndsAt = 0;
       this._mayBeRefused = false;
       this._fallback.recordSuccess(transport);
       this._listener.onOpen(session, transport.name);
@@ -240,11 +246,15 @@ export class Connection {
     const isUnreached = !isOpen && !info.reached;
     const options = this._connectOptions;
     if (isOpen && info.code === codes.RESTART) {
-      this._restartEndsAt = now + (this._reconnectDelayMs ?? 0) + limits.RESTART_MAX_MS;
+      const delayMs = this._reconnectDelayMs ?? this._platform.random() * 2 * limits.RESTART_DELAY_MIN_MS;
+      this._reconnectDelayMs = delayMs;
+      this._restartEndsAt = now + delayMs + limits.RESTART_MAX_MS;
     }
     const isRestarting = now < this._restartEndsAt;
     // A server that is restarting refuses every transport.
-    if (isUnreached && !isRestarting) this._fallback.recordFailure((signal) => probe(this._platform, options, signal));
+    if (isUnreached && !isRestarting) {
+      this._fallback.recordFailure((signal) => probe(this._platform, options, signal));
+    }
     if (isUnreached && this._mayBeRefused) void this._checkOrigin(options);
     this._disconnect(isAbnormal(info.code));
     const canRenew = info.code === codes.EXPIRED_TOKEN && this._credentials.renewable;
@@ -254,14 +264,16 @@ export class Connection {
       this._listener.onClose(info.code, info.reason);
       return;
     }
-    if (info.code === codes.TOO_MANY_CONNECTIONS) this._fallback.reset();
+    // To a client that was not connected, a server that shuts down is like a full one.
+    const isFull = info.code === codes.TOO_MANY_CONNECTIONS || (info.code === codes.RESTART && !isRestarting);
+    if (isFull) this._fallback.reset();
     this._setState(ConnectionState.Waiting);
     if (isUnreached && now - this._connectStartedAt >= limits.UNREACHABLE_AFTER_MS) {
       this._monitor = new ReachabilityMonitor(this._platform, this._options.url, () => {
         this._setTimer(this._platform.random() * limits.REACHABLE_SPREAD_MS, () => this._startAttempt());
       });
     } else {
-      this._setTimer(this._nextDelayMs(info, canRenew, isRestarting), () => this._startAttempt());
+      this._setTimer(this._nextDelayMs(info, canRenew, isFull, isRestarting), () => this._startAttempt());
     }
     this._reportError(info);
   }
@@ -276,24 +288,26 @@ export class Connection {
   }
 
   /** The delay before the next attempt. */
-  private _nextDelayMs({ code, retryAfterMs }: CloseInfo, canRenew: boolean, isRestarting: boolean): number {
-    const { isFirst } = this._backoff;
-    const isFull = code === codes.TOO_MANY_CONNECTIONS;
-    const delayMs =
-      this._reconnectDelayMs ??
-      (isRestarting && !isFull
-        ? this._platform.random() * limits.RESTART_SPREAD_MS
-        : this._backoff.nextDelayMs(isFull) + (retryAfterMs ?? 0));
+  private _nextDelayMs(
+    { retryAfterMs }: CloseInfo,
+    canRenew: boolean,
+    isFull: boolean,
+    isRestarting: boolean,
+  ): number {
+    const delayMs = this._reconnectDelayMs;
     this._reconnectDelayMs = null;
     if (canRenew) {
       this._credentials.discard(this._token);
       // Fetch a new token at once, but only once: the application may return expired tokens.
-      if (isFirst) {
+      if (this._backoff.isFirst) {
         this._backoff.nextDelayMs();
         return 0;
       }
     }
-    return delayMs;
+    if (delayMs !== null) return delayMs;
+    return isRestarting && !isFull
+      ? (1 + this._platform.random()) * limits.RESTART_DELAY_MIN_MS
+      : this._backoff.nextDelayMs(isFull) + (retryAfterMs ?? 0);
   }
 
   private _reportError({ code, reason }: Pick<CloseInfo, "code" | "reason">, fatal = false): void {

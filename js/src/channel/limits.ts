@@ -13,10 +13,12 @@ export const UNREACHABLE_AFTER_MS = 2_500;
 export const REACHABLE_SPREAD_MS = 500;
 
 /**
- * While the server restarts, each delay is random within this time and does not grow. So a client is
- * back about a second after the new process listens, and few clients come at the same moment.
+ * While the server restarts, each delay is random, from this to twice this, and does not grow. So a
+ * client is back about a second after the new process listens, and few come at the same moment.
+ * Shorter delays would make it later: after some 15 failures within a few minutes, Chromium delays
+ * each WebSocket by 1 to 5 s.
  */
-export const RESTART_SPREAD_MS = 1_000;
+export const RESTART_DELAY_MIN_MS = 500;
 
 /** A restart is assumed to last this long. After that, the delays grow as after any failure. */
 export const RESTART_MAX_MS = 10_000;

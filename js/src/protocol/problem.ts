@@ -3,9 +3,6 @@
 import type { CloseInfo } from "./close-info.js";
 import * as codes from "./codes.js";
 
-/** How a server that shuts down refuses a request, or ends a poll. */
-const RESTARTING = /restart|shutting down/;
-
 /** Parse an error response. A body that is not problem details is ignored: the status is enough. */
 export async function readProblem(response: Response): Promise<CloseInfo> {
   const { status } = response;
@@ -29,8 +26,11 @@ export async function readProblem(response: Response): Promise<CloseInfo> {
 /** The close code with the same meaning as the status. */
 function closeCode(status: number, detail: string, fields: Record<string, unknown>): number {
   if (status === 401) return tokenErrorCode(fields);
-  if (status === 503 && RESTARTING.test(detail)) return codes.RESTART;
-  return status === 429 || status === 503 ? codes.TOO_MANY_CONNECTIONS : codes.ABNORMAL;
+  // A poll that a newer session replaced; its code is in the body, as a token error's is.
+  if (status === 409 && fields.code === codes.REPLACED) return codes.REPLACED;
+  if (status !== 429 && status !== 503) return codes.ABNORMAL;
+  // How a server that shuts down ends a poll, and refuses a request.
+  return /restart|shutting down/.test(detail) ? codes.RESTART : codes.TOO_MANY_CONNECTIONS;
 }
 
 function tokenErrorCode(fields: Record<string, unknown>): number {

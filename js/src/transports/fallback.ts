@@ -18,7 +18,7 @@ export class TransportFallback {
    * worked for the server at `url`.
    */
   constructor(
-    private readonly _transports: readonly [Transport, ...Transport[]],
+    private readonly _transports: readonly Transport[],
     private readonly _storage: Platform["storage"],
     url: string,
   ) {

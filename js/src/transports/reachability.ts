@@ -8,7 +8,11 @@ import type { ConnectOptions } from "./transport.js";
 import { openWebSocket } from "./websocket.js";
 
 /** Resolves on any HTTP response from the server, whatever its status. Rejects if there is none. */
-export async function probe({ fetch }: Platform, options: ConnectOptions, signal: AbortSignal | null): Promise<void> {
+export async function probe(
+  { fetch }: Platform,
+  options: ConnectOptions,
+  signal: AbortSignal | null,
+): Promise<void> {
   if (!fetch) throw new Error("this browser has no fetch()");
   await request(fetch, options, "/v1/events", "*/*", signal, "HEAD");
 }
@@ -19,7 +23,10 @@ export async function probe({ fetch }: Platform, options: ConnectOptions, signal
  * a server which is down is not taken for a refusal.
  */
 export async function isOriginRefused(platform: Platform, options: ConnectOptions): Promise<boolean> {
-  const response = await platform.fetch?.(`${options.url}/headrace.js`, { method: "HEAD", cache: "no-store" });
+  const response = await platform.fetch?.(`${options.url}/headrace.js`, {
+    method: "HEAD",
+    cache: "no-store",
+  });
   if (!response?.ok) return false;
   return probe(platform, options, null).then(
     () => false,

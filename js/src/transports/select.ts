@@ -14,11 +14,11 @@ const FACTORIES: Readonly<Record<TransportName, (platform: Platform) => Transpor
 
 const ALL_NAMES = Object.keys(FACTORIES) as TransportName[];
 
-/** The transports of `names` that `platform` supports. Throws TypeError if it supports none of them. */
+/** The transports of `names` that `platform` supports, at least one. Throws TypeError if it supports none of them. */
 export function selectTransports(
   platform: Platform,
   names: readonly TransportName[] = ALL_NAMES,
-): readonly [Transport, ...Transport[]] {
+): readonly Transport[] {
   const transports: Transport[] = [];
   for (const name of names) {
     if (!ALL_NAMES.includes(name))
@@ -26,7 +26,6 @@ export function selectTransports(
     const transport = FACTORIES[name](platform);
     if (transport) transports.push(transport);
   }
-  const [first, ...others] = transports;
-  if (!first) throw new TypeError(`transports is [${names.join(", ")}]; this browser has none of them`);
-  return [first, ...others];
+  if (transports.length) return transports;
+  throw new TypeError(`transports is [${names.join(", ")}]; this browser has none of them`);
 }

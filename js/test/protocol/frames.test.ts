@@ -39,12 +39,13 @@ test("ping, gap and reconnect frames", () => {
     before: "3-0",
   });
   assert.deepEqual(parseFrame('{"type":"reconnect","delay_ms":1500}'), { kind: "reconnect", delayMs: 1500 });
-  assert.deepEqual(parseFrame('{"type":"reconnect"}'), { kind: "reconnect", delayMs: 0 });
+  assert.deepEqual(parseFrame('{"type":"reconnect","delay_ms":0}'), { kind: "reconnect", delayMs: 0 });
+  assert.deepEqual(parseFrame('{"type":"reconnect"}'), { kind: "reconnect", delayMs: null });
   assert.deepEqual(parseFrame('{"type":"reconnect","delay_ms":1e12}'), {
     kind: "reconnect",
     delayMs: 300_000,
   });
-  assert.deepEqual(parseFrame('{"type":"reconnect","delay_ms":-1}'), { kind: "reconnect", delayMs: 0 });
+  assert.deepEqual(parseFrame('{"type":"reconnect","delay_ms":-1}'), { kind: "reconnect", delayMs: null });
 });
 
 test("a type of a later server version is unknown, not malformed", () => {

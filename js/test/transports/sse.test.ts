@@ -29,10 +29,10 @@ test("sends the token in a header, never in the URL", async () => {
   assert.equal(request.init.cache, "no-store");
 });
 
-test("reports the same frames for any chunking", async () => {
+test("reports the same frames for any chunking, without a byte order mark", async () => {
   const { request, takeEvents } = await connectTransport();
   await request.startStream();
-  const text = `retry: 2000\n\n${OPEN}id: 101-0\ndata: ä🙂\ndata: b\n\n: ping\n\n`;
+  const text = `\ufeffretry: 2000\n\n${OPEN}id: 101-0\ndata: ä🙂\ndata: b\n\n: ping\n\n`;
   for (const byte of new TextEncoder().encode(text)) await request.push(new Uint8Array([byte]));
   const frames = takeEvents().filter((frame) => (frame as { kind: string }).kind !== "ping");
   assert.deepEqual(frames, [

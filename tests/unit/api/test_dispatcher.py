@@ -272,3 +272,31 @@ def test_the_context_is_that_of_the_routes(bench: Bench) -> None:
 def test_a_head_without_fields_is_handled(bench: Bench) -> None:
     head = RequestHead.from_headers("GET", "/page", "/page", "", ())
     assert isinstance(bench.dispatcher.begin(head), Match)
+
+
+# --- limits ----------------------------------------------------------------------------------
+
+
+def test_the_body_of_a_client_is_limited_by_the_longest_message() -> None:
+    dispatcher = Dispatcher(new_api(message_max_bytes=1000), ())
+    own = Route("POST", "/", echo, access="client", body_max_bytes=4096)
+    for route, expected in [
+        (Route("POST", "/", echo, access="client"), 6 * 1000 + 64 * 1024),
+        (Route("POST", "/", echo, access="application"), 1024 * 1024),
+        (Route("POST", "/", echo), 1024 * 1024),
+        (own, 4096),
+    ]:
+        assert dispatcher.body_max_bytes(route) == expected
+    large = Dispatcher(new_api(message_max_bytes=1024 * 1024), ())
+    assert large.body_max_bytes(Route("POST", "/", echo, access="client")) == 1024 * 1024
+
+
+def test_only_a_valid_token_names_the_client_of_a_request() -> None:
+    api = new_api()
+    dispatcher = Dispatcher(api, ())
+    token = api.hub.signer.mint("ada", now=UNIX_S).token
+    client, application = Route("GET", "/", access="client"), Route("GET", "/")
+    head = request_head("GET", f"/?token={token}")
+    assert dispatcher.client_id_of(client, head) == "ada"
+    assert dispatcher.client_id_of(application, head) is None
+    assert dispatcher.client_id_of(client, request_head("GET", "/?token=x")) is None

@@ -389,3 +389,17 @@ async def test_two_hubs_in_one_process_are_independent() -> None:
             second.verify(first.create_channel("ada").token)
         await first.disconnect("ada")
         assert (await second.presence("ada")).sessions == 1
+
+
+@pytest.mark.parametrize("fraction_s", [0.0001, 0.0003, 0.0007, 0.0009])
+async def test_a_leave_and_a_token_within_one_millisecond_count_in_their_order(
+    fraction_s: float,
+) -> None:
+    clock = ManualClock()
+    clock.unix_s += fraction_s
+    async with new_hub(clocks=clock.clocks) as hub:
+        before = hub.verify(hub.create_channel("ada", groups=["lobby"]).token)
+        await hub.leave("ada", "lobby")
+        assert hub.core.subscriptions.groups_of(before) == ()
+        after = hub.verify(hub.create_channel("ada", groups=["lobby"]).token)
+        assert hub.core.subscriptions.groups_of(after) == ("lobby",)

@@ -11,9 +11,18 @@ from tests.helpers.fakes_asyncio import FakeApplication, new_hub
 from headrace import codes
 from headrace.api import hub as hub_module
 from headrace.api.hub import Hub
-from headrace.errors import ConflictError, InputError, StateError, UnavailableError
+from headrace.errors import (
+    ConflictError,
+    InputError,
+    RevokedTokenError,
+    StateError,
+    UnavailableError,
+)
 from headrace.hub.lifecycle import LifeState
 from headrace.hub.presence import PresenceChange
+from headrace.hub.snapshot import Snapshot
+from headrace.messages.entries import Change, Join, Leave, Revoke
+from headrace.messages.position import Position
 
 CLAIMS = claims_of("ada")
 
@@ -143,7 +152,7 @@ async def test_a_second_close_does_nothing() -> None:
     application = FakeApplication()
     hub = await hub_in(LifeState.SERVING, application)
     called: list[str] = []
-    hub.call_when_closed(lambda: called.append("closed"))
+    await hub.call_when_closed(call(lambda: called.append("closed")))
     for _ in range(3):
         await hub.close()
     assert application.closed == 1
@@ -164,8 +173,8 @@ async def test_close_ends_sessions_announces_departures_and_then_closes_the_appl
     sink = MemorySink()
     hub.core.attach(CLAIMS, sink)
     seen_by_callback: list[tuple[int, int]] = []
-    hub.call_when_closed(
-        lambda: seen_by_callback.append((len(application.changes), application.closed))
+    await hub.call_when_closed(
+        call(lambda: seen_by_callback.append((len(application.changes), application.closed)))
     )
     await hub.close()
     assert sink.notices[-1] == {"type": "reconnect", "delay_ms": 0}
@@ -189,7 +198,7 @@ async def test_an_application_that_fails_to_close_does_not_prevent_the_callbacks
 
     hub = await hub_in(LifeState.SERVING, Failing())
     called: list[str] = []
-    hub.call_when_closed(lambda: called.append("closed"))
+    await hub.call_when_closed(call(lambda: called.append("closed")))
     with pytest.raises(LookupError):
         await hub.close()
     assert called == ["closed"]
@@ -199,7 +208,7 @@ async def test_an_application_that_fails_to_close_does_not_prevent_the_callbacks
 async def test_a_callback_for_a_closed_hub_is_called_at_once() -> None:
     hub = await hub_in(LifeState.CLOSED)
     called: list[str] = []
-    hub.call_when_closed(lambda: called.append("closed"))
+    await hub.call_when_closed(call(lambda: called.append("closed")))
     assert called == ["closed"]
 
 
@@ -272,6 +281,54 @@ async def test_an_application_that_raises_does_not_stop_the_timer(
     assert errors == ["ada is not expected", "bob is not expected"]
 
 
+def call(function: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    """A coroutine function that calls `function`."""
+
+    async def called() -> None:
+        function()
+
+    return called
+
+
+async def record_nothing(change: Change, position: Position) -> None:
+    """A journal that stores nothing."""
+
+
+def restore(
+    hub: Hub, snapshot: Snapshot | None, reserve: Callable[[int], None], *, return_s: float = 0
+) -> None:
+    hub.restore(snapshot, (), reserve=reserve, record=record_nothing, return_s=return_s)
+
+
+async def test_a_hub_continues_from_recorded_changes() -> None:
+    async with new_hub() as hub:
+        token = hub.create_channel("ada").token
+        changes: list[tuple[Change, Position]] = [
+            (Join("ada", "lobby", 1.0), Position(1, 0)),
+            (Leave("bob", "lobby", 1.0), Position(2, 0)),
+            (Revoke("ada", hub.clocks.unix()), Position(2**63, 0)),
+        ]
+        hub.restore(None, changes, reserve=print, record=record_nothing, return_s=0)
+        assert hub.core.subscriptions.memberships.groups_of("ada", (), None) == ("lobby",)
+        assert hub.core.subscriptions.memberships.groups_of("bob", ("lobby",), 0.5) == ()
+        with pytest.raises(RevokedTokenError):
+            hub.verify(token)
+        assert [change for change, _ in hub.core.changes()] == [each for each, _ in changes]
+
+
+async def test_no_departure_is_announced_while_clients_move_to_the_next_process() -> None:
+    clock = ManualClock()
+    application = FakeApplication()
+    hub = new_hub(application, clocks=clock.clocks, state_dir="unused", presence_grace_s=1)
+    await hub.start()
+    hub.core.attach(CLAIMS, MemorySink())
+    await hub.drain()
+    clock.advance(60)
+    hub.core.expire()
+    await hub.close()
+    assert application.changes == [PresenceChange("ada", True)]
+
+
 # --- a planned restart -----------------------------------------------------------------------
 
 
@@ -286,7 +343,7 @@ async def test_a_hub_continues_from_the_snapshot_of_another() -> None:
         snapshot = before.snapshot()
     reserved: list[int] = []
     async with new_hub(clocks=after_clock.clocks) as after:
-        after.restore(snapshot, reserved.append, return_s=10)
+        restore(after, snapshot, reserved.append, return_s=10)
         assert await after.send("kept", to="ada", idempotency_key="k") == first
         with pytest.raises(ConflictError):
             await after.send("again", to="ada", idempotency_key="k")
@@ -303,7 +360,7 @@ async def test_a_hub_continues_from_the_snapshot_of_another() -> None:
 async def test_restore_without_a_snapshot_only_sets_the_reservation() -> None:
     reserved: list[int] = []
     async with new_hub() as hub:
-        hub.restore(None, reserved.append, return_s=0)
+        restore(hub, None, reserved.append)
         await hub.send("x", to="ada")
     assert len(reserved) == 1
 
@@ -314,4 +371,4 @@ async def test_restore_refuses_a_malformed_id() -> None:
         snapshot.floors["@ada"] = "no id"
     async with new_hub() as after:
         with pytest.raises(InputError):
-            after.restore(snapshot, lambda until_ms: None, return_s=0)
+            restore(after, snapshot, lambda until_ms: None)

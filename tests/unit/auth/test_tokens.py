@@ -116,7 +116,16 @@ def test_tokens_minted_by_pyjwt_are_verified() -> None:
         groups=("lobby", "staff"),
         send=("group:lobby",),
         pos="1732412345678-0",
+        key_id=SIGNER.key_ids[0],
     )
+
+
+def test_the_key_id_names_the_secret_and_cannot_be_claimed() -> None:
+    both = TokenSigner([SECRET, OTHER])
+    forged = jwt.encode(claims_with(key_id="x", **{"(key_id)": "x"}), OTHER, "HS256")
+    assert both.verify(forged, now=NOW).key_id == both.key_ids[1]
+    assert len(set(both.key_ids)) == 2
+    assert not any(key_id.encode() in SECRET + OTHER for key_id in both.key_ids)
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])

@@ -10,7 +10,7 @@ from headrace.backplane.idempotency import IdempotencyCache, digest_of
 from headrace.backplane.local import RESERVED_MS, LocalBackplane
 from headrace.errors import ConflictError, UnavailableError
 from headrace.hub.snapshot import restore_snapshot, take_snapshot
-from headrace.messages.entries import AnyEntry, Entry, Join, Leave, Receipt, Revoke
+from headrace.messages.entries import AnyEntry, Change, Entry, Join, Leave, Receipt, Revoke
 from headrace.messages.position import Position
 
 START_MS = int(UNIX_S * 1000)
@@ -100,8 +100,51 @@ def test_the_order_continues_after_a_restart_whatever_the_clock_says() -> None:
 def reserving(bench: HubBench) -> list[int]:
     """Return the list of reservations that the bench's backplane makes from now on."""
     reserved: list[int] = []
-    bench.backplane.restore((), reserved.append)
+    bench.backplane.restore((), reserved.append, record_nothing)
     return reserved
+
+
+async def record_nothing(change: Change, position: Position) -> None:
+    """A journal that stores nothing."""
+
+
+def test_a_saved_state_makes_the_next_entry_reserve_again() -> None:
+    bench = HubBench()
+    reserved = reserving(bench)
+    append(bench)
+    bench.backplane.reserve_again()
+    append(bench)
+    append(bench)
+    assert len(reserved) == 2
+
+
+def test_a_change_is_recorded_after_it_was_applied_and_before_it_is_answered() -> None:
+    bench = HubBench()
+    recorded: list[tuple[Change, Position]] = []
+    members: list[tuple[str, ...]] = []
+
+    async def record(change: Change, position: Position) -> None:
+        members.append(bench.core.subscriptions.memberships.groups_of("ada", (), None))
+        recorded.append((change, position))
+
+    bench.backplane.restore((), lambda until_ms: None, record)
+    bench.send("ada", data="a send is not recorded")
+    join = Join("ada", "lobby", 1.0)
+    receipt = bench.append(join)
+    assert recorded == [(join, receipt.id)]
+    assert members == [("lobby",)]
+
+
+def test_a_change_that_cannot_be_stored_raises() -> None:
+    bench = HubBench()
+
+    async def record(change: Change, position: Position) -> None:
+        raise UnavailableError("the disk is full")
+
+    bench.backplane.restore((), lambda until_ms: None, record)
+    with pytest.raises(UnavailableError, match="the disk is full"):
+        bench.append(Revoke("ada", 1.0))
+    assert bench.core.revocations.entries()  # the tokens are revoked all the same
 
 
 def test_positions_are_reserved_before_they_are_used() -> None:
@@ -113,7 +156,7 @@ def test_positions_are_reserved_before_they_are_used() -> None:
         reserved.append(until_ms)
         latest_then.append(bench.core.history.latest)
 
-    bench.backplane.restore((), reserve)
+    bench.backplane.restore((), reserve, record_nothing)
     before = bench.core.history.latest
     position = append(bench).id
     assert reserved == [position.ms + RESERVED_MS]
@@ -199,7 +242,7 @@ def test_receipts_move_to_another_process() -> None:
     digest = digest_of(ALICE)
     assert saved == [("k", 200.0, known, digest), ("l", 300.0, second, digest)]
     after.clock.monotonic_s = 5.0
-    after.backplane.restore(saved, lambda until_ms: None)
+    after.backplane.restore(saved, lambda until_ms: None, record_nothing)
     assert append(after, key="k") == known
     assert list(after.backplane.receipts()) == saved
     after.clock.advance(200)

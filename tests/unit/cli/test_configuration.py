@@ -23,6 +23,8 @@ SAMPLES: dict[Any, tuple[str, str]] = {
 
 
 def sample_of(name: str) -> tuple[str, str]:
+    if name == "admin_listen":
+        return "127.0.0.1:8081", '"127.0.0.1:8081"'
     if name == "app_url":
         return "http://app", '"http://app"'
     field = FIELDS[name]

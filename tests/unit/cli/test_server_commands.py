@@ -165,6 +165,15 @@ def test_serve_with_webhooks(run_server: RunServer) -> None:
     assert isinstance(run_server.options["application"], Webhooks)
 
 
+def test_reload_keeps_generated_keys(run_server: RunServer) -> None:
+    output_of("serve")
+    before = run_server.settings
+    assert before is not None
+    assert run_server.options["reload"]() == before
+    assert before.secrets
+    assert before.api_key
+
+
 def test_reload_reads_only_the_keys_again(run_server: RunServer, tmp_path: Path) -> None:
     file = tmp_path / "headrace.toml"
     file.write_text(f'secret = "{SECRET}"\napi_key = "the-key"\nport = 1\n')
@@ -172,5 +181,5 @@ def test_reload_reads_only_the_keys_again(run_server: RunServer, tmp_path: Path)
     file.write_text(f'secret = "{SECRET[::-1]}"\nport = 2\n')
     settings = run_server.options["reload"]()
     assert settings == Settings(
-        secrets=(SECRET[::-1],), api_key="the-key", port=1, app_url="http://app.example"
+        secrets=(SECRET[::-1],), api_key=None, port=1, app_url="http://app.example"
     )

@@ -398,3 +398,21 @@ def test_a_push_to_a_disconnected_session_is_ignored_under_either_policy(policy:
     bench.tick()
     assert (sink.data, other.data) == ([], ["1"])
     assert bench.core.counters.dropped == 0
+
+
+def test_a_sink_that_raises_at_open_leaves_nothing_behind() -> None:
+    bench = HubBench(presence_grace_s=2)
+
+    def fail(what: object) -> None:
+        raise OSError("the connection was lost")
+
+    with pytest.raises(OSError, match="the connection was lost"):
+        bench.attach("alice", sink=MemorySink(fail))
+    assert not bench.core.sessions
+    bench.clock.advance(3)
+    bench.core.expire()
+    assert bench.core.presence.since("alice") is None
+    _, sink = bench.attach("alice")
+    bench.send("alice", data="x")
+    bench.tick()
+    assert sink.data == ["x"]

@@ -186,4 +186,5 @@ def test_the_names_in_the_file_do_not_change() -> None:
         "sends",
         "key_floors",
         "revocation_ids",
+        "reserved_ms",
     ]

@@ -30,6 +30,10 @@ class FakeConnection:
         self.calls.append("abort")
         self._close()
 
+    def give_way(self) -> None:
+        self.calls.append("give_way")
+        self._close()
+
     def _close(self) -> None:
         self._bench.context.loop.call_soon(self._bench.context.remove, self)
 
@@ -116,8 +120,8 @@ async def test_spawned_work_runs_to_its_end() -> None:
 
 async def test_the_date_is_that_of_the_clock_until_it_is_updated() -> None:
     async with server_bench() as bench:
-        assert bench.context.date == ("date", "Sun, 24 Nov 2024 01:39:05 GMT")
+        assert bench.context.headers[0] == ("date", "Sun, 24 Nov 2024 01:39:05 GMT")
         bench.clock.advance(60)
-        assert bench.context.date == ("date", "Sun, 24 Nov 2024 01:39:05 GMT")
+        assert bench.context.headers[0] == ("date", "Sun, 24 Nov 2024 01:39:05 GMT")
         bench.context.update_date()
-        assert bench.context.date == ("date", "Sun, 24 Nov 2024 01:40:05 GMT")
+        assert bench.context.headers[0] == ("date", "Sun, 24 Nov 2024 01:40:05 GMT")

@@ -18,6 +18,7 @@ from headrace.api.router import Request, Route
 from headrace.errors import ConfigError, StateError, UnavailableError
 from headrace.hub.lifecycle import LifeState
 from headrace.server import server as server_module
+from headrace.server.context import NOSNIFF
 from headrace.server.server import Server
 from headrace.server.state_directory import StateDirectory
 
@@ -358,11 +359,11 @@ async def test_deadlines_and_the_date_are_handled_by_the_timer(
     )
     async with new_hub() as hub, Server(hub) as server:
         context = server.context
-        server.context.date = ("date", "long ago")
+        server.context.headers = (("date", "long ago"), NOSNIFF)
         deadlines = [Raising(), Timed()]
         for number, timed in enumerate(deadlines):
             context.timers.set(timed, context.clocks.monotonic() + number / 4)
         for timed in deadlines:
             await timed.called.wait()
         assert errors == ["a defect"]
-        assert context.date != ("date", "long ago")
+        assert context.headers[0] != ("date", "long ago")

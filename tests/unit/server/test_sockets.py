@@ -62,7 +62,7 @@ def test_the_options_that_accepted_connections_inherit() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "raised", "connections"),
-    [((1024, 4096), True, 3896), ((4096, 4096), False, 3896), ((100, 100), False, 1)],
+    [((1024, 4096), True, 3796), ((4096, 4096), False, 3796), ((100, 100), False, 1)],
 )
 def test_the_limit_of_connections_follows_from_that_of_open_files(
     limits: tuple[int, int], raised: bool, connections: int, monkeypatch: pytest.MonkeyPatch

@@ -196,3 +196,17 @@ def test_work_that_defers_itself_schedules_one_tick_at_a_time() -> None:
     for _ in range(5):
         loop.tick()
         assert len(loop.scheduled) == 1
+
+
+def test_submit_returns_whether_the_work_was_run() -> None:
+    clock = [0.0]
+    scheduled: list[object] = []
+
+    def work() -> None:
+        clock[0] += 1
+
+    budget = TickBudget(scheduled.append, lambda: clock[0])
+    assert budget.submit(work)
+    assert not budget.submit(work)  # the budget of the tick is used up
+    assert not budget.submit(work)
+    assert len(budget.waiting) == 2

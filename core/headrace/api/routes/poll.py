@@ -10,9 +10,15 @@ from typing import Final
 from headrace import codes
 from headrace.api.credentials import position_param, verify_client
 from headrace.api.openapi.operation import RESUME_PARAMETERS, OperationDoc, ResponseDoc
-from headrace.api.responses import JSON, Response
+from headrace.api.responses import JSON, Response, problem
 from headrace.api.router import Request, Route
-from headrace.errors import ExpiredTokenError, HeadraceError, RevokedTokenError, UnavailableError
+from headrace.errors import (
+    ExpiredTokenError,
+    HeadraceError,
+    RequestError,
+    RevokedTokenError,
+    UnavailableError,
+)
 from headrace.hub.session import Session
 from headrace.messages.message import ControlMessage, Encodable, Encoding
 from headrace.messages.wire import PollResponse
@@ -65,7 +71,8 @@ async def poll(request: Request) -> Response:
     """Return `{"messages": […], "last_id": …}` at once, after the next message, or after 25 s.
 
     `"recovered": false` is added if messages after `last_id` may be lost. Raises TokenError if the
-    token ends during the poll, UnavailableError if the server shuts down.
+    token ends during the poll, UnavailableError if the server shuts down. A poll that a newer
+    session of the client has replaced gets 409: its client must not poll again.
     """
     core = request.hub.core
     claims = verify_client(request.context, request.head)
@@ -91,6 +98,10 @@ async def poll(request: Request) -> Response:
         raise
     finally:
         core.detach(session)
+    if sink.close_code == codes.REPLACED and not sink.items:
+        # With 503 the client would poll again, and replace the one that replaced it, for ever.
+        replaced = RequestError(409, codes.REASONS[codes.REPLACED])
+        return problem(replaced, code=codes.REPLACED)
     if sink.close_code is not None and not sink.items:
         raise _error_of(sink.close_code)
     lost = b',"recovered":false' if sink.lost else b""
@@ -109,6 +120,7 @@ def _error_of(close_code: int) -> HeadraceError:
 _DOC = OperationDoc(
     (ResponseDoc(200, "The messages, possibly none.", PollResponse),),
     RESUME_PARAMETERS,
+    errors=(409, 429),
     summary="A long poll: wait for messages, and ask again with the last id.",
     text=f"""
         Responds at once if there are messages after `last_id`, otherwise with the next message, or

@@ -31,7 +31,6 @@ def _static(name: str, media_type: str, *, any_origin: bool = True) -> Handler:
             ("content-type", f"{media_type}; charset=utf-8"),
             ("cache-control", "no-cache"),  # revalidate each time: the response is a short 304
             ("etag", file.etag),
-            ("x-content-type-options", "nosniff"),
             *cors,
         )
         # RFC 9110 section 13.1.2: compared weakly, since a compressing proxy weakens the tag.

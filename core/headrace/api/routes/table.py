@@ -1,5 +1,8 @@
 """All routes of the contract in one table."""
 
+from collections.abc import Iterable
+from typing import Final
+
 from headrace.api.admin import health, metrics, stats
 from headrace.api.context import ApiContext
 from headrace.api.openapi import document
@@ -40,3 +43,23 @@ def all_routes(context: ApiContext) -> tuple[Route, ...]:
         document.route_of(documented, context.hub.settings),
         *(demo.ROUTES if context.demo else ()),
     )
+
+
+def split_routes(routes: Iterable[Route]) -> tuple[tuple[Route, ...], tuple[Route, ...]]:
+    """Return the routes for clients and those for `admin_listen`.
+
+    The second are the application's routes and the open ones about the process. All others are for
+    clients: scripts, the demo, and the open routes of an embedding application.
+    """
+    clients: list[Route] = []
+    admin: list[Route] = []
+    for route in routes:
+        is_admin = route.access == "application" or route.path in _ADMIN_PATHS
+        (admin if is_admin else clients).append(route)
+    return tuple(clients), tuple(admin)
+
+
+_ADMIN_PATHS: Final = (
+    "/openapi.json",
+    *(route.path for route in (*health.ROUTES, *metrics.ROUTES)),
+)

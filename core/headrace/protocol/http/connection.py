@@ -100,6 +100,11 @@ class HttpConnection:
         """True if the connection must be closed once what was returned is written."""
         return self._state is HttpState.CLOSED
 
+    @property
+    def buffered_bytes(self) -> int:
+        """The number of bytes that have been received and not been taken as events."""
+        return len(self._buffer)
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, or b"" when it has ended its side.
 

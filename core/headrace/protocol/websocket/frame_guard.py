@@ -17,6 +17,10 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opc
 from headrace import codes
 from headrace.errors import FrameError
 
+EMPTY_FRAGMENTS_MAX_COUNT: Final = 16
+"""Empty fragments of one message. RFC 6455 allows any number of them, but they make no progress,
+and each costs as much as a message."""
+
 _DEFLATE_TAIL: Final = b"\x00\x00\xff\xff"
 """The sender removes it from the end of a compressed message (RFC 7692 section 7.2.2)."""
 
@@ -25,7 +29,8 @@ class FrameGuard(Extension):
     """Refuses invalid and oversized messages of one connection, and inflates compressed ones.
 
     `fault` is the FrameError after a method returned a CloseReason. `consumed` counts the bytes of
-    complete frames. `in_message` is True while a fragmented message is incomplete.
+    complete frames. `in_message` is True while a fragmented message is incomplete; `message_bytes`
+    are its bytes so far.
     """
 
     name = "headrace-guard"
@@ -40,10 +45,12 @@ class FrameGuard(Extension):
         self._compressed = False
         # One buffer, not a list of pieces: an empty or tiny fragment must not cost an object.
         self._compressed_data = bytearray()
-        self._message_bytes = 0
+        self.message_bytes = 0
+        self._empty_fragments = 0
         # Of the current frame:
         self._frame_bytes = 0  # with its header
         self._is_control = False
+        self._is_empty = False
 
     def enabled(self) -> bool:
         """Return True: wsproto calls only enabled extensions."""
@@ -72,13 +79,17 @@ class FrameGuard(Extension):
                 codes.PROTOCOL_ERROR,
                 "a message begins inside another" if first else "a continuation of no message",
             )
+        allowed = RsvBits(first and self._deflate, False, False)
+        if (rsv.rsv1 and not allowed.rsv1) or rsv.rsv2 or rsv.rsv3:
+            return allowed  # wsproto refuses it: a protocol error, whatever the opcode is
         if opcode is Opcode.BINARY:
             return self._refuse(codes.UNSUPPORTED_DATA, "a binary message; send text")
-        if self._message_bytes + payload_length > self._max_bytes:
+        if self.message_bytes + payload_length > self._max_bytes:
             return self._refuse_too_big()
         if first:
             self._compressed = rsv.rsv1
-        return RsvBits(first and self._deflate, False, False)
+        self._is_empty = not payload_length
+        return allowed
 
     def frame_inbound_payload_data(
         self,
@@ -88,7 +99,7 @@ class FrameGuard(Extension):
         """Collect the payload of a compressed message; return any other payload unchanged."""
         if self._is_control:
             return data
-        self._message_bytes += len(data)
+        self.message_bytes += len(data)
         if not self._compressed:
             return data
         self._compressed_data += data
@@ -105,8 +116,14 @@ class FrameGuard(Extension):
             return None
         self.in_message = not fin
         if not fin:
+            self._empty_fragments += self._is_empty
+            if self._empty_fragments > EMPTY_FRAGMENTS_MAX_COUNT:
+                return self._refuse(
+                    codes.PROTOCOL_ERROR,
+                    f"over {EMPTY_FRAGMENTS_MAX_COUNT} empty fragments; leave them out",
+                )
             return None
-        self._message_bytes = 0
+        self.message_bytes = self._empty_fragments = 0
         if not self._compressed:
             return None
         self._compressed = False

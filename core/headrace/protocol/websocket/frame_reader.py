@@ -84,6 +84,11 @@ class FrameReader:
         self.events_before_fault: tuple[WebSocketEvent, ...] = ()
         """After a FrameError: the events that were complete before the fault."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        """The bytes of the incomplete message and the incomplete frame."""
+        return 0 if self._decoder is None else self._decoder.buffered_bytes
+
     def receive_data(self, data: bytes) -> list[WebSocketEvent]:
         """Take bytes from the peer and return the events that they complete.
 
@@ -109,7 +114,8 @@ class FrameReader:
             self._decoder = None
         if fault is not None:
             self.events_before_fault = tuple(events)
-            raise fault
+            # A new one: a local variable of this frame would make the traceback a reference cycle.
+            raise FrameError(fault.close_code, fault.reason)
         return events
 
 
@@ -164,6 +170,11 @@ class _Decoder:
     def between_messages(self) -> bool:
         """True if the bytes so far are complete messages and control frames."""
         return self._received_bytes == self._guard.consumed and not self._guard.in_message
+
+    @property
+    def buffered_bytes(self) -> int:
+        """The bytes of the incomplete message and the incomplete frame."""
+        return self._guard.message_bytes + self._received_bytes - self._guard.consumed
 
     def decode(self, data: bytes, events: list[WebSocketEvent]) -> FrameError | None:
         """Append the events that `data` completes; return the fault after them, or None."""

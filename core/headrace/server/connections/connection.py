@@ -29,6 +29,10 @@ class Connection(asyncio.Protocol):
     def shut_down(self) -> None:
         """Close when the current work is done. Does nothing if the connection is closing."""
 
+    def give_way(self) -> None:
+        """Close, because another connection needs this one's reserved place."""
+        self.abort()
+
     def abort(self) -> None:
         """Close without waiting for anything."""
         self._transport.abort()
@@ -39,10 +43,14 @@ class Connection(asyncio.Protocol):
 
     def hand_over(self, successor: "Connection") -> None:
         """Let `successor` continue with the transport, in this one's place."""
-        self._context.connections.add(successor)
-        self._context.remove(self)
+        self._context.replace(self, successor)
         self._transport.set_protocol(successor)
         successor.connection_made(self._transport)
+
+    def _peer_address(self) -> str:
+        """Return the peer's address without its port, or "" if it has none."""
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
     def _set_timeout(self, seconds: float) -> None:
         self._context.timers.set(self, self._context.clocks.monotonic() + seconds)

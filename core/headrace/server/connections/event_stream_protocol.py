@@ -5,31 +5,17 @@ a proxy that speaks HTTP/1.0 passes them on too.
 """
 
 import asyncio
-import random
 import socket
+import sys
 from typing import Final
 
-from headrace.api.responses import Headers
 from headrace.messages.message import ControlMessage, Encoding
 from headrace.server.connections.stream_protocol import StreamProtocol
 from headrace.server.context import CLOSE_TIMEOUT_S, ServerContext
 
-HEADERS: Final[Headers] = (
-    ("content-type", "text/event-stream"),
-    ("cache-control", "no-store"),
-    ("x-accel-buffering", "no"),  # nginx must not buffer events
-)
-
-_RETRY_MIN_MS, _RETRY_MAX_MS = 1000, 5000
-
 # Two 32-bit fields of Linux's struct tcp_info: packets in flight, milliseconds since the last ACK.
 _UNACKNOWLEDGED: Final = slice(24, 28)
 _LAST_ACK_RECEIVED: Final = slice(56, 60)
-
-
-def retry_field() -> bytes:
-    """Return the delay before a browser reconnects, with jitter against a thundering herd."""
-    return b"retry: %d\n\n" % random.randint(_RETRY_MIN_MS, _RETRY_MAX_MS)  # noqa: S311 - jitter
 
 
 class EventStreamProtocol(StreamProtocol):
@@ -59,7 +45,7 @@ class EventStreamProtocol(StreamProtocol):
         acknowledges window probes, and has no data in flight.
         """
         connection = self._transport.get_extra_info("socket")
-        if connection is None or not hasattr(socket, "TCP_INFO"):
+        if connection is None or sys.platform != "linux":  # others have another struct, or none
             return True
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
         unacknowledged, silent_ms = (

@@ -14,8 +14,9 @@ from headrace.api.body_stream import StreamedResponse
 from headrace.api.responses import REPORTED_ERRORS, Response
 from headrace.api.router import Match
 from headrace.api.routes.streams import CONNECT, EVENTS
-from headrace.errors import HeadraceError, RequestError, UnavailableError
+from headrace.errors import RequestError, UnavailableError
 from headrace.hub.lifecycle import LifeState
+from headrace.protocol.http.body import check_length
 from headrace.protocol.http.connection import HttpConnection
 from headrace.protocol.http.events import Body, EndOfRequest, RequestHead
 from headrace.protocol.http.states import HttpState
@@ -26,6 +27,7 @@ from headrace.server.connections.run_eagerly import continue_in_task
 from headrace.server.connections.streamed_exchange import StreamedExchange
 from headrace.server.connections.upgrade import open_event_stream, open_websocket
 from headrace.server.context import ServerContext
+from headrace.server.memory_budget import COUNTED_MIN_BYTES, Owner
 from headrace.server.timers import UNSET
 
 HEADER_TIMEOUT_S: Final = 10.0
@@ -39,9 +41,6 @@ KEEP_ALIVE_S: Final = 75.0
 
 REQUESTS_PER_TURN: Final = 16
 """Pipelined requests of one connection that are answered before others have a turn."""
-
-REFUSED_MAX_COUNT: Final = 100
-"""Connections over `max_connections` that may linger to read their 503; more are aborted."""
 
 LOSS_BURST_MIN_COUNT: Final = 64
 """With so many lost sessions to remove, a request's messages are delivered at once."""
@@ -60,6 +59,7 @@ class HttpProtocol(Connection):
         "_http",
         "_is_paused",
         "_match",
+        "_owner",
         "_phase",
         "_requests",
         "_task",
@@ -71,7 +71,8 @@ class HttpProtocol(Connection):
         self._phase = HttpPhase.WAITING
         self._head: RequestHead | None = None
         self._match: Match | None = None
-        self._body: list[bytes] = []
+        self._body = bytearray()  # one buffer: a piece can be a single byte
+        self._owner: Owner | None = None  # of the request, once memory is counted for it
         self._task: asyncio.Task[None] | None = None  # while RESPONDING or STREAMING
         self._exchange: StreamedExchange | None = None  # while STREAMING
         self._is_paused = False  # the peer does not read its responses
@@ -84,14 +85,9 @@ class HttpProtocol(Connection):
     # --- the transport's callbacks -------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for a request, or refuse a connection over the limit with 503."""
+        """Wait for a request."""
         super().connection_made(transport)
-        try:
-            self._context.check_capacity()
-        except UnavailableError as error:
-            self._refuse_connection(error)
-            return
-        self._context.connections.add(self)
+        self._context.admit(self)
         self._set_timeout(HEADER_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
@@ -99,12 +95,16 @@ class HttpProtocol(Connection):
         http = self._http
         was_idle = http.state is HttpState.IDLE
         http.receive_data(data)
+        if self._context.reserved:
+            self._context.note_activity(self)
         if self._phase is HttpPhase.WAITING:
             if was_idle:
                 self._context.tick_budget.submit(self._take_turn)
             else:  # a head's worth of bytes has arrived; the rest can wait in the kernel
                 self._transport.pause_reading()
             return
+        if self._phase is HttpPhase.RESPONDING:
+            self._hold(http.buffered_bytes)
         self._requests = 0
         self._advance()
         if http.state is HttpState.HEAD and (was_idle or self._requests):
@@ -132,6 +132,7 @@ class HttpProtocol(Connection):
         """Take no new request while writing is paused."""
         self._is_paused = True
         self._set_timeout(self._context.settings.write_timeout_s)
+        self._hold(self._transport.get_write_buffer_size() + self._http.buffered_bytes)
         if self._exchange is not None:
             self._exchange.pause_writing()
         else:
@@ -140,6 +141,7 @@ class HttpProtocol(Connection):
     def resume_writing(self) -> None:
         """Continue with the requests that have arrived in the meantime."""
         self._is_paused = False
+        self._context.memory.release(self)
         if self._exchange is not None:
             self._exchange.resume_writing()
             self._set_timeout(BODY_TIMEOUT_S)
@@ -190,10 +192,12 @@ class HttpProtocol(Connection):
                 elif isinstance(event, Body):
                     self._keep(event.data)
                 elif self._match is not None:  # else it was refused by its head
-                    self._run(b"".join(self._body))
+                    self._run(bytes(self._body))
             except REPORTED_ERRORS as error:
                 if self._exchange is not None:
-                    self._exchange.body.end(RequestError(400, str(error)))
+                    if not isinstance(error, RequestError):
+                        error = RequestError(400, str(error))
+                    self._exchange.body.end(error)
                     return
                 self._respond(self._context.dispatcher.refuse(self._head, error))
         if self._phase is HttpPhase.READING and http.should_close:
@@ -232,17 +236,25 @@ class HttpProtocol(Connection):
         """Find the route; a refusal comes before the body is asked for."""
         self._head = head
         self._match = None
-        found = self._context.dispatcher.begin(head)
+        self._owner = None
+        context = self._context
+        found = context.dispatcher.begin(head)
         if isinstance(found, Response):
             self._respond(found)
             return
         self._match = found
+        if context.reserved:
+            context.check_reserved(self, found.route)
+        if context.memory.full_owners and found.route.access != "application":
+            context.memory.check(self._owner_of_request())
+        if found.route.body is not None:
+            self._limit_body(context.dispatcher.body_max_bytes(found.route), head)
         if found.route.stream_body:
             self._stream(found, head)
         elif head.body is not None:
             self._run(head.body)
         else:
-            self._body = []
+            self._body.clear()
         if head.body is None:
             self._set_timeout(BODY_TIMEOUT_S)
             proceed = self._http.send_continue()
@@ -253,7 +265,37 @@ class HttpProtocol(Connection):
         """Keep a piece of the body, if the route has a use for it."""
         self._requests += bool(self._body)  # the first piece counts as the request
         if self._match is not None and self._match.route.body is not None:
-            self._body.append(data)
+            self._body += data
+            self._hold(len(self._body))
+            if self._context.memory.full_owners:
+                self._context.memory.check(self._owner_of_request())
+
+    def _limit_body(self, max_bytes: int, head: RequestHead) -> None:
+        """Refuse a body over the route's limit, before it is read if it has not arrived yet."""
+        if head.body is None:
+            self._http.body_max_bytes = max_bytes
+        elif len(head.body) > max_bytes:
+            check_length(len(head.body), max_bytes)
+
+    # --- memory --------------------------------------------------------------------------------
+
+    def _hold(self, size_bytes: int) -> None:
+        """Count what the connection holds for its peer: a body, or an unread response."""
+        match = self._match
+        if size_bytes < COUNTED_MIN_BYTES or (
+            match is not None and match.route.access == "application"
+        ):
+            return
+        self._context.memory.hold(self, self._owner_of_request(), size_bytes)
+
+    def _owner_of_request(self) -> Owner:
+        """Return the client of the current request, or the peer's address without a token."""
+        if self._owner is None:
+            client_id = None
+            if self._head is not None and self._match is not None:
+                client_id = self._context.dispatcher.client_id_of(self._match.route, self._head)
+            self._owner = Owner(client_id, "" if client_id else self._peer_address())
+        return self._owner
 
     # --- responding ----------------------------------------------------------------------------
 
@@ -262,6 +304,7 @@ class HttpProtocol(Connection):
         head, match = self._head, self._match
         assert head is not None
         assert match is not None
+        self._body.clear()
         context, route = self._context, match.route
         if route.handler is None:
             context.hub.check_accepting()
@@ -279,13 +322,18 @@ class HttpProtocol(Connection):
             work = continue_in_task(work, awaited)
         self._go(HttpPhase.RESPONDING)
         self._deadline = math.inf
-        self._task = context.loop.create_task(self._respond_later(work))
+        self._hold(len(body))  # the handler may keep it, and wait long for the application
+        self._task = context.spawn(self._respond_later(work))
         if not route.cancel_on_disconnect:  # for that route, reading shows a disconnect
             self._transport.pause_reading()
 
     async def _respond_later(self, work: Coroutine[Any, Any, Response | StreamedResponse]) -> None:
-        response = await work
-        assert isinstance(response, Response)
+        try:
+            response = await work
+            assert isinstance(response, Response)
+        except Exception:
+            self._transport.abort()
+            raise
         if self._transport.is_closing():
             return
         self._go(HttpPhase.READING)
@@ -306,12 +354,16 @@ class HttpProtocol(Connection):
                 exchange.body.feed(head.body)
             exchange.body.end()
             self._deadline = math.inf
-        self._task = self._context.loop.create_task(self._run_exchange(exchange, match, head))
+        self._task = self._context.spawn(self._run_exchange(exchange, match, head))
 
     async def _run_exchange(
         self, exchange: StreamedExchange, match: Match, head: RequestHead
     ) -> None:
-        response = await exchange.run(match, head)
+        try:
+            response = await exchange.run(match, head)
+        except Exception:
+            self._transport.abort()
+            raise
         if self._transport.is_closing():
             return
         self._go(HttpPhase.READING)
@@ -333,20 +385,29 @@ class HttpProtocol(Connection):
     def _respond(self, response: Response, *, close: bool = False) -> None:
         """Write a response, then wait for the next request or close."""
         context = self._context
+        if not self._is_paused and self in context.memory.held:
+            context.memory.release(self)  # the body; `pause_writing` counts the response
         self._transport.write(
             self._http.respond(
                 response.status,
-                (context.date, *response.headers),
+                (*context.headers, *response.headers),
                 response.body,
-                close=close or context.hub.life.state is not LifeState.SERVING,
+                close=close or self._must_close(),
             )
         )
         self._end_request()
 
+    def _must_close(self) -> bool:
+        """Return whether this response is the last one, whatever the client asked for."""
+        context = self._context
+        return context.hub.life.state is not LifeState.SERVING or (
+            bool(context.reserved) and self in context.reserved
+        )
+
     def _end_request(self) -> None:
         """Wait for the next request, or close, after a response."""
         self._head = self._match = None
-        if self._http.should_close or self._context.hub.life.state is not LifeState.SERVING:
+        if self._http.should_close or self._must_close():
             self._finish()
         elif not self._is_paused:
             # The latest of all deadlines: the timer may fire earlier, and is then set again.
@@ -358,25 +419,33 @@ class HttpProtocol(Connection):
         """Leave the connection to the peer's reading of the last response."""
         self._go(HttpPhase.DONE)
         if not self._transport.is_closing():
-            lingering = LingeringProtocol(self._context)
-            self.hand_over(lingering)
-            lingering.begin(peer_ended=self._http.peer_ended, paused=self._is_paused)
+            self._linger()
 
-    def _refuse_connection(self, error: HeadraceError) -> None:
+    def _linger(self) -> None:
         context = self._context
-        self._go(HttpPhase.DONE)
-        response = context.dispatcher.refuse(None, error)
-        headers = (context.date, *response.headers)
-        self._transport.write(
-            self._http.respond(response.status, headers, response.body, close=True)
-        )
         lingering = LingeringProtocol(context)
         self._transport.set_protocol(lingering)
         lingering.connection_made(self._transport)
-        lingering.begin()
-        context.refused.add(lingering)
-        if len(context.refused) > REFUSED_MAX_COUNT:
-            self._transport.abort()  # closing would wait for the TLS closing handshake
+        if self._is_paused:
+            size_bytes = self._transport.get_write_buffer_size()
+            context.memory.release(self)
+            context.memory.hold(lingering, self._owner_of_request(), size_bytes)
+        if self in context.reserved:
+            context.refuse(self, lingering)
+        else:
+            context.replace(self, lingering)
+        if not self._transport.is_closing():
+            lingering.begin(peer_ended=self._http.peer_ended, paused=self._is_paused)
+
+    def give_way(self) -> None:
+        """Give up a reserved place: refuse an incomplete request, abort a busy connection."""
+        if self._phase not in (HttpPhase.READING, HttpPhase.WAITING) or self._is_paused:
+            self._transport.abort()
+            return
+        if self._phase is HttpPhase.WAITING:
+            self._go(HttpPhase.READING)
+        error = UnavailableError("all connections are in use; try again later")
+        self._respond(self._context.dispatcher.refuse(self._head, error), close=True)
 
     # --- deadlines -----------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class LingeringProtocol(Connection):
 
     def resume_writing(self) -> None:
         """Give a peer that reads again the usual time."""
+        self._context.memory.release(self)
         self._set_timeout(LINGER_S)
 
     def on_deadline(self, now: float) -> None:

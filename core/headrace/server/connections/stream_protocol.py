@@ -99,12 +99,13 @@ class StreamProtocol(Connection):
             self._context.core.resume(self._session)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Free the connection's place now, and leave the rest to the cleanup queue.
+        """Free the connection's place and memory now, and leave the rest to the cleanup queue.
 
         Thousands of connections may be lost in the same tick.
         """
         if self._disconnect(self._remove):
             self._context.connections.discard(self)
+            self._context.memory.release(self)
         else:
             super().connection_lost(exc)
 

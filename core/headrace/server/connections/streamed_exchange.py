@@ -11,6 +11,7 @@ from headrace.api.router import Match
 from headrace.errors import RequestError
 from headrace.protocol.http.connection import HttpConnection
 from headrace.protocol.http.events import RequestHead
+from headrace.protocol.http.states import HttpState
 from headrace.server.context import ServerContext
 
 _UNREAD_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -48,7 +49,10 @@ class StreamedExchange:
         response = await self._context.dispatcher.respond(match, head, self.body)
         if isinstance(response, Response):
             return response
-        headers = (self._context.date, *response.headers)
+        if self._http.state is HttpState.REFUSED:  # malformed within the first bytes of the body
+            assert self.body.error is not None
+            return self._context.dispatcher.refuse(head, self.body.error)
+        headers = (*self._context.headers, *response.headers)
         self._transport.write(self._http.start_response(response.status, headers))
         pieces = response.pieces
         assert isinstance(pieces, AsyncGenerator)

@@ -2,19 +2,19 @@
 
 import asyncio
 
-from headrace.api.credentials import SUBPROTOCOL, position_param, verify_client
+from headrace.api.credentials import SUBPROTOCOL
 from headrace.api.responses import Response
-from headrace.errors import TokenError
+from headrace.api.stream_requests import (
+    EVENT_STREAM_HEADERS,
+    read_event_stream_request,
+    read_websocket_request,
+    retry_field,
+)
 from headrace.messages.message import Encoding
-from headrace.messages.position import parse_position
 from headrace.protocol.http.connection import HttpConnection
 from headrace.protocol.http.events import RequestHead
 from headrace.protocol.websocket.handshake import read_handshake
-from headrace.server.connections.event_stream_protocol import (
-    HEADERS,
-    EventStreamProtocol,
-    retry_field,
-)
+from headrace.server.connections.event_stream_protocol import EventStreamProtocol
 from headrace.server.connections.stream_protocol import StreamProtocol
 from headrace.server.connections.websocket_protocol import WebSocketProtocol
 from headrace.server.context import ServerContext
@@ -25,54 +25,39 @@ def open_websocket(
 ) -> None:
     """Upgrade to a WebSocket (RFC 6455 section 4.2.2).
 
-    A client that offered `headrace.v1` gets a token fault as a close code, because a browser cannot
-    read a failed handshake; for other clients TokenError is raised. Raises RequestError for a
-    malformed handshake, InputError for a malformed `last_id`.
+    Raises RequestError for a malformed handshake, and what `read_websocket_request` raises.
     """
     handshake = read_handshake(head)
-    subprotocol = SUBPROTOCOL if SUBPROTOCOL in handshake.subprotocols else None
-    last_id, since = position_param(head, "last_id"), position_param(head, "since")
-    claims = fault = None
-    try:
-        claims = verify_client(context.dispatcher.context, head)
-    except TokenError as error:
-        if subprotocol is None:
-            raise
-        fault = error
+    asked = read_websocket_request(context.dispatcher.context, head)
+    subprotocol = SUBPROTOCOL if asked.encoding is Encoding.V1 else None
     transport.write(http.upgrade(handshake.response_headers(subprotocol)))
-    encoding = Encoding.V1 if subprotocol else Encoding.BARE
-    websocket = WebSocketProtocol(context, transport, encoding)
+    websocket = WebSocketProtocol(context, transport, asked.encoding)
     _replace_protocol(context, transport, websocket)
-    if claims is not None:
-        websocket.open(claims, last_id, since)
+    if asked.claims is not None:
+        websocket.open(asked.claims, asked.last_id, asked.since)
         if http.trailing_data:
             websocket.data_received(http.trailing_data)
-    elif fault is not None:
-        websocket.refuse(fault)
+    elif asked.fault is not None:
+        websocket.refuse(asked.fault)
 
 
 def open_event_stream(
     context: ServerContext, transport: asyncio.Transport, http: HttpConnection, head: RequestHead
 ) -> None:
-    """Start an event stream; a reconnecting browser sends its last id in a header.
-
-    Raises TokenError, or InputError for a malformed id.
-    """
-    claims = verify_client(context.dispatcher.context, head)
-    last_id, since = position_param(head, "last_id"), position_param(head, "since")
-    last_event_id = head.header("last-event-id")
-    if last_event_id:
-        last_id = parse_position(last_event_id)
-    headers = context.dispatcher.with_cors(head, Response(200, HEADERS)).headers
-    response_head = http.start_response(200, (context.date, *headers), until_close=True)
+    """Start an event stream. Raises what `read_event_stream_request` raises."""
+    asked = read_event_stream_request(context.dispatcher.context, head)
+    response = context.dispatcher.with_cors(head, Response(200, EVENT_STREAM_HEADERS))
+    headers = (*context.headers, *response.headers)
+    response_head = http.start_response(200, headers, until_close=True)
     if head.method == "HEAD":
         transport.write(response_head)
         transport.close()
         return
+    assert asked.claims is not None
     transport.write(response_head + retry_field())
     stream = EventStreamProtocol(context, transport)
     _replace_protocol(context, transport, stream)
-    stream.open(claims, last_id, since)
+    stream.open(asked.claims, asked.last_id, asked.since)
 
 
 def _replace_protocol(

@@ -1,5 +1,7 @@
 """api/routes/demo.py: who may join the room, and which messages a new visitor receives."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.helpers.fakes import ManualClock, MemorySink
@@ -11,7 +13,7 @@ from headrace.api.responses import Response
 from headrace.api.router import Request
 from headrace.api.routes.demo import ROOM, JoinRequest, join
 from headrace.auth.tokens import Claims
-from headrace.errors import InputError
+from headrace.errors import ForbiddenError, InputError
 from headrace.messages.wire import ChannelResponse
 
 
@@ -76,3 +78,26 @@ async def test_an_invalid_name_is_refused(name: str) -> None:
     async with new_hub() as hub:
         with pytest.raises(InputError, match="1 to 40 characters"):
             await join_room(hub, name)
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings", "is_allowed"),
+    [
+        ("http://localhost:8080", {}, True),
+        ("http://[::1]:8080", {}, True),
+        ("http://attacker.example:8080", {}, False),
+        ("http://attacker.example:8080", {"host": "192.0.2.1"}, True),
+        ("https://demo.example", {"allowed_origins": ("https://demo.example",)}, True),
+    ],
+)
+async def test_on_loopback_a_page_of_another_site_may_not_join(
+    origin: str, settings: dict[str, Any], is_allowed: bool
+) -> None:
+    async with new_hub(**settings) as hub:
+        head = request_head("POST", "/demo/join", {"origin": origin, "host": origin[7:]})
+        asked = Request(ApiContext(hub, demo=True), head, {}, JoinRequest("Ann"))
+        if is_allowed:
+            assert (await join(asked)).status == 200
+        else:
+            with pytest.raises(ForbiddenError, match="loopback"):
+                await join(asked)

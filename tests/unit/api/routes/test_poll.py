@@ -168,3 +168,18 @@ def test_the_sink_collects_messages_and_notes_losses() -> None:
         assert sink.lost
     sink.close(codes.RESTART, "x")
     assert (sink.close_code, sink.done.is_set()) == (codes.RESTART, True)
+
+
+async def test_a_poll_that_was_replaced_tells_its_client_not_to_poll_again() -> None:
+    async with new_hub(sessions_per_client=1) as hub:
+        token = hub.create_channel("ada").token
+        replaced = asyncio.create_task(ask(hub, token))
+        await asyncio.sleep(0)
+        newer = asyncio.create_task(ask(hub, token))
+        response = await replaced
+        assert response.status == 409
+        problem = msgspec.json.decode(response.body)
+        assert problem["code"] == codes.REPLACED
+        assert problem["detail"] == codes.REASONS[codes.REPLACED]
+        await hub.send("x", to="ada")
+        assert (await newer).status == 200

@@ -2,7 +2,8 @@
 
 from tests.helpers.fakes_asyncio import new_api
 
-from headrace.api.routes.table import all_routes
+from headrace.api.router import Route
+from headrace.api.routes.table import all_routes, split_routes
 
 ACCESS = {
     "client": {
@@ -66,4 +67,23 @@ def test_what_is_special_about_some_routes() -> None:
         "stream_body": {"/v1/send/batch"},
         "run_in_task": {"/v1/messages"},
         "requires_token": {"/v1/messages"},
+    }
+
+
+def test_the_second_address_serves_the_application_and_probes() -> None:
+    own = Route("GET", "/own"), Route("GET", "/own/admin", access="application")
+    clients, admin = split_routes((*all_routes(new_api(demo=True)), *own))
+    assert {route.path for route in clients if route.access == "open"} == {
+        "/",
+        "/_ah/channel/jsapi",
+        "/headrace.js",
+        "/own",
+    }
+    assert not any(route.access == "application" for route in clients)
+    assert not any(route.access == "client" for route in admin)
+    assert {route.path for route in admin if route.access == "open"} == {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
     }

@@ -21,6 +21,7 @@ from wsproto.extensions import PerMessageDeflate
 from headrace import limits
 from headrace.errors import FrameError
 from headrace.messages import frames
+from headrace.protocol.websocket.frame_guard import EMPTY_FRAGMENTS_MAX_COUNT
 from headrace.protocol.websocket.frame_reader import FrameReader, Ping, Text
 
 EMPTY_PING = bytes([0x89, 0x80]) + MASKING_KEY
@@ -221,3 +222,23 @@ def test_any_fragments_cut_anywhere_give_the_messages(
     assert read_chunks(chunks, deflate=True, max_bytes=1000) == [
         Text(text) for text, *_ in messages
     ]
+
+
+# --- empty fragments, reserved bits ----------------------------------------------------------
+
+
+def test_1002_over_16_empty_fragments_in_a_message() -> None:
+    first, last = client_frame(frames.TEXT, b"", fin=False), client_frame(CONTINUATION, b"x")
+    empty = client_frame(CONTINUATION, b"", fin=False)
+    limit = EMPTY_FRAGMENTS_MAX_COUNT
+    text = Text("x")
+    assert read((first + empty * (limit - 1) + last) * 2) == [text, text]  # counted per message
+    expected = (1002, "over 16 empty fragments; leave them out")
+    assert fault(first + empty * limit) == expected
+
+
+@pytest.mark.parametrize("bit", [0x40, 0x20, 0x10])
+@pytest.mark.parametrize("opcode", [1, 2])
+def test_1002_for_reserved_bits_before_1003_for_a_binary_message(opcode: int, bit: int) -> None:
+    data = bytes([0x80 | bit | opcode, 0x81]) + MASKING_KEY + b"x"
+    assert fault(data)[0] == 1002

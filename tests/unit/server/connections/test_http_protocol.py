@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.helpers.fakes_asyncio import API_KEY, MemoryTransport, ServerBench, server_bench
+from tests.helpers.site import mint
 from tests.helpers.wire import handshake, request
 
 from headrace.api.body_stream import StreamedResponse
 from headrace.api.responses import Response
 from headrace.api.router import Request, Route
-from headrace.server.connections import http_protocol as http_module
+from headrace.server import context as context_module
 from headrace.server.connections.http_protocol import (
     BODY_TIMEOUT_S,
     HEADER_TIMEOUT_S,
@@ -197,13 +198,15 @@ async def test_an_incomplete_head_whose_client_ended_before_the_turn(bench: Serv
     assert transport.is_closing()
 
 
-async def test_a_connection_over_the_limit_gets_503(
+async def test_a_connection_over_the_limit_that_gives_way_gets_503(
     bench: ServerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_module, "REFUSED_MAX_COUNT", 2)
-    transports = [bench.connect()[1] for _ in range(5)]
+    monkeypatch.setattr(context_module, "REFUSED_MAX_COUNT", 2)
+    monkeypatch.setattr(context_module, "RESERVED_MAX_COUNT", 1)
+    transports = [bench.connect()[1] for _ in range(6)]
     assert len(bench.context.connections) == 3
-    for transport in transports[3:]:
+    assert len(bench.context.reserved) == 1
+    for transport in transports[3:5]:
         written = transport.take_written()
         assert statuses(written) == [503]
         assert b"retry-after: 5\r\n" in written
@@ -211,11 +214,64 @@ async def test_a_connection_over_the_limit_gets_503(
         assert not transport.aborted
     assert len(bench.context.refused) == 2
     _, further = bench.connect()
-    assert statuses(further.take_written()) == [503]
-    assert further.aborted
+    assert statuses(transports[5].take_written()) == [503]
+    assert transports[5].aborted
     for transport in [*transports, further]:
         transport.lose()
     assert not bench.context.refused
+    assert not bench.context.reserved
+
+
+async def test_a_connection_over_the_limit_is_for_the_application_and_for_probes(
+    bench: ServerBench,
+) -> None:
+    for _ in range(3):
+        bench.connect()
+    send = b'{"to":"ada","data":"x"}'
+    authorization = f"Authorization: Bearer {API_KEY}"
+    for target, expected in [
+        (request("GET", "/healthz"), 200),
+        (request("GET", "/readyz"), 200),
+        (request("POST", "/v1/send", authorization, body=send), 200),
+        (request("GET", f"/v1/poll?token={mint()}"), 503),
+    ]:
+        _, transport = bench.connect()
+        transport.feed(target)
+        bench.take_turns()
+        written = transport.take_written()
+        assert statuses(written) == [expected]
+        assert b"connection: close\r\n" in written
+        assert not bench.context.reserved
+        transport.lose()
+
+
+async def test_of_the_connections_over_the_limit_the_longest_silent_one_gives_way(
+    bench: ServerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_module, "RESERVED_MAX_COUNT", 2)
+    for _ in range(3):
+        bench.connect()
+    _, active = bench.connect()
+    _, silent = bench.connect()
+    active.feed(b"GET")
+    _, further = bench.connect()
+    assert statuses(silent.take_written()) == [503]
+    assert active.take_written() == further.take_written() == b""
+
+
+async def test_during_a_drain_new_connections_are_for_probes_alone(bench: ServerBench) -> None:
+    await bench.hub.drain()
+    authorization = f"Authorization: Bearer {API_KEY}"
+    for target, expected in [
+        (request("GET", "/healthz"), 200),
+        (request("GET", "/readyz"), 503),
+        (request("GET", "/v1/stats", authorization), 503),
+        (request("GET", f"/v1/poll?token={mint()}"), 503),
+    ]:
+        _, transport = bench.connect()
+        transport.feed(target)
+        bench.take_turns()
+        assert statuses(transport.take_written()) == [expected]
 
 
 # --- one request after the other -------------------------------------------------------------

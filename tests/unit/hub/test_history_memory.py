@@ -1,4 +1,4 @@
-"""hub/entry_cost.py: the estimate of an entry's memory, against what is allocated."""
+"""hub/history.py: the estimate of an entry's memory, against what is allocated."""
 
 import gc
 import tracemalloc
@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers.fakes import history_bytes
 
-from headrace.hub import entry_cost
 from headrace.hub.history import History, channel_key
 from headrace.hub.subscriptions import Subscriptions
+from headrace.messages import message as message_module
 from headrace.messages.entries import Entry
 from headrace.messages.message import Encoding, Message
 from headrace.messages.position import START, Position
@@ -120,7 +120,7 @@ def test_regular_data_is_measured_well_at_any_length(data: str, size_characters:
 def test_the_estimate_for_long_data_is_right_on_average(runs: list[tuple[str, int]]) -> None:
     """Whatever the data, the mean over all indexes of the first character is exact."""
     text = "x" * 1025 + "".join(character * count for character, count in runs)
-    step = len(text) // entry_cost.SAMPLE_CHARACTERS | 1
+    step = len(text) // message_module.SAMPLE_CHARACTERS | 1
     mean = sum(counted_bytes(text, 1001 + ms) for ms in range(step)) / step
     assert mean == pytest.approx(exact_bytes(text), abs=1)
 
@@ -132,7 +132,7 @@ def test_a_long_message_is_not_encoded_to_measure_it(monkeypatch: pytest.MonkeyP
         encoded.append(data)
         buffer[:] = msgspec.json.encode(data)
 
-    monkeypatch.setattr(entry_cost, "_encode_into", encode_into)
+    monkeypatch.setattr(message_module, "_encode_into", encode_into)
     history = history_of((message(1001, data="x" * 30_000), (A,)))
     assert len(history) == 1
-    assert [len(data) < 2 * entry_cost.SAMPLE_CHARACTERS for data in encoded] == [True]
+    assert [len(data) < 2 * message_module.SAMPLE_CHARACTERS for data in encoded] == [True]
