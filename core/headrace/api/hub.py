@@ -346,7 +346,7 @@ class Hub:
         """Return the clients of a group that have a session."""
         self.life.check_running()
         check_group(group)
-        members = self.core.subscriptions.members(group)
+        members = self.core.subscriptions.groups.members(group)
         return GroupPresence(group, len(members), tuple(map(self._presence_of, members)))
 
     # --- internals -----------------------------------------------------------------------------

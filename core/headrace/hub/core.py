@@ -18,10 +18,12 @@ from headrace import codes, limits
 from headrace.auth.revocation import Revocations
 from headrace.auth.tokens import Claims
 from headrace.errors import ForbiddenError, StateError
+from headrace.hub.counters import Counters
 from headrace.hub.history import History
 from headrace.hub.presence import Presence, PresenceChange
 from headrace.hub.ring import RingBounds
 from headrace.hub.session import PushResult, Session, SessionState, Sink
+from headrace.hub.slow_consumers import SlowConsumers
 from headrace.hub.subscriptions import Subscriptions, history_keys
 from headrace.messages.entries import AnyEntry, Change, Entry, Join, Leave, Revoke
 from headrace.messages.message import ControlMessage, Message, MessageBatch
@@ -36,18 +38,6 @@ class Clocks(NamedTuple):
 
     monotonic: Callable[[], float]
     unix: Callable[[], float]
-
-
-class Counters:
-    """Totals since the start, as `GET /v1/stats` reports them."""
-
-    __slots__ = ("deliveries", "dropped", "messages", "slow_closed")
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.deliveries = 0
-        self.dropped = 0
-        self.slow_closed = 0
 
 
 class HubCore:
@@ -77,7 +67,7 @@ class HubCore:
         )
         self._schedule = schedule
         self._bounds = RingBounds(settings.ring_max_messages, settings.ring_max_bytes)
-        self._drop_oldest = settings.slow_consumer == "drop-oldest"
+        self._slow_consumers = SlowConsumers(settings.slow_consumer, self.counters, self.detach)
         self._pending: list[Session] = []  # to be flushed; a session may be in it twice
 
     # --- entries -------------------------------------------------------------------------------
@@ -105,7 +95,7 @@ class HubCore:
                 full.append(session)
         if was_empty and pending:
             self._schedule(self.flush)
-        return len(sessions) - self._handle_full(full, message) if full else len(sessions)
+        return len(sessions) - self._slow_consumers.handle(full, message) if full else len(sessions)
 
     def flush(self) -> None:
         """Deliver to each session's sink what was queued since the last flush.
@@ -130,20 +120,6 @@ class HubCore:
             self.counters.deliveries += delivered
             for session in remaining:
                 self._queue(session)
-
-    def _handle_full(self, full: list[Session], message: Message) -> int:
-        """Apply the slow-consumer policy; return how many sessions do not get the message."""
-        slow = [session for session in full if session.state is not SessionState.CLOSED]
-        if self._drop_oldest:
-            for session in slow:
-                self.counters.dropped += session.push_dropping_oldest(message)
-            return len(full) - len(slow)
-        for session in slow:  # detach all before closing any sink: a sink may call the hub
-            self.detach(session)
-        self.counters.slow_closed += len(slow)
-        for session in slow:
-            session.sink.close(codes.TOO_SLOW, codes.REASONS[codes.TOO_SLOW])
-        return len(full)
 
     def restore_change(self, entry: Change, position: Position) -> None:
         """Apply a change of an earlier process again, before the first session."""

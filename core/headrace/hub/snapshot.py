@@ -11,7 +11,7 @@ import msgspec
 from headrace.auth.revocation import KEPT_S
 from headrace.errors import InputError
 from headrace.hub.core import HubCore
-from headrace.hub.membership import Memberships
+from headrace.hub.membership_overrides import Memberships
 from headrace.hub.subscriptions import ResumePoint, TokenStart
 from headrace.messages.entries import KeyedReceipt
 from headrace.messages.message import Message

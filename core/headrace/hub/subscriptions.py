@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.auth.tokens import Claims
+from headrace.hub.groups import Groups
 from headrace.hub.history import EVERYONE, channel_key, group_key
-from headrace.hub.membership import Memberships
+from headrace.hub.membership_overrides import Memberships
 from headrace.hub.session import Session
 from headrace.messages.entries import Entry
 from headrace.messages.position import START, Position, parse_position
@@ -51,7 +52,7 @@ class Subscriptions:
     def __init__(self) -> None:
         self.sessions: dict[Session, None] = {}
         self.channels: dict[str, Channel] = {}
-        self.groups: dict[str, dict[Session, None]] = {}
+        self.groups = Groups()
         self.memberships = Memberships()
         self._resume_points: OrderedDict[str, ResumePoint] = OrderedDict()  # the oldest first
 
@@ -124,7 +125,7 @@ class Subscriptions:
         Otherwise a resume point is kept until `forget_at` (monotonic).
         """
         del self.sessions[session]
-        self._set_groups(session, ())
+        self.groups.set_groups(session, ())
         client_id = session.client_id
         channel = self.channels[client_id]
         channel.sessions.remove(session)
@@ -145,11 +146,7 @@ class Subscriptions:
 
     def update_groups(self, session: Session) -> None:
         """Set a session's groups to those that its client is in now."""
-        self._set_groups(session, self.groups_of(session.claims))
-
-    def members(self, group: str) -> list[str]:
-        """Return the clients with a session in the group, each once."""
-        return list(dict.fromkeys(session.client_id for session in self.groups.get(group, ())))
+        self.groups.set_groups(session, self.groups_of(session.claims))
 
     def expire(self, now: float) -> None:
         """Delete resume points that are due; `now` is monotonic."""
@@ -158,19 +155,6 @@ class Subscriptions:
             if point.forget_at > now:
                 break
             del self._resume_points[client_id]
-
-    def _set_groups(self, session: Session, groups: tuple[str, ...]) -> None:
-        before, after = set(session.groups), set(groups)
-        for group in session.groups:
-            if group not in after:
-                members = self.groups[group]
-                del members[session]
-                if not members:
-                    del self.groups[group]
-        for group in groups:
-            if group not in before:
-                self.groups.setdefault(group, {})[session] = None
-        session.groups = groups
 
 
 _NO_TOKEN = TokenStart(START, START)  # of a client whose tokens had no `pos`

@@ -17,7 +17,7 @@ from headrace.errors import (
     RevokedTokenError,
     TooLargeError,
 )
-from headrace.hub import membership
+from headrace.hub import membership_overrides
 from headrace.hub.application import UpdateMessage
 from headrace.messages.wire import ClientPresence, GroupPresence
 
@@ -153,7 +153,7 @@ async def test_new_tokens_are_valid_after_a_clock_that_was_a_year_ahead_came_bac
 async def test_a_client_is_added_to_a_bounded_number_of_groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(membership, "JOINED_MAX_GROUPS", 1)
+    monkeypatch.setattr(membership_overrides, "JOINED_MAX_GROUPS", 1)
     async with new_hub() as hub:
         for _ in range(2):
             await hub.join("ada", "lobby")

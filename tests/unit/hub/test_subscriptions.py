@@ -79,12 +79,12 @@ def test_members_are_the_clients_with_a_session_each_once() -> None:
     subscriptions = Subscriptions()
     first, second = enter(subscriptions, "a", "g"), enter(subscriptions, "a", "g")
     other = enter(subscriptions, "b", "g")
-    assert subscriptions.members("g") == ["a", "b"]
+    assert subscriptions.groups.members("g") == ["a", "b"]
     subscriptions.remove(first, NOW)
-    assert sorted(subscriptions.members("g")) == ["a", "b"]
+    assert sorted(subscriptions.groups.members("g")) == ["a", "b"]
     subscriptions.remove(second, NOW)
     subscriptions.remove(other, NOW)
-    assert (subscriptions.members("g"), subscriptions.groups) == ([], {})
+    assert (subscriptions.groups.members("g"), subscriptions.groups) == ([], {})
 
 
 def test_update_groups_applies_overrides_to_an_open_session() -> None:
@@ -93,7 +93,7 @@ def test_update_groups_applies_overrides_to_an_open_session() -> None:
     subscriptions.memberships.leave("a", "g", UNIX_S)
     subscriptions.memberships.join("a", "i", UNIX_S)
     subscriptions.memberships.join("a", "h", UNIX_S)
-    assert subscriptions.members("g") == ["a"]
+    assert subscriptions.groups.members("g") == ["a"]
     subscriptions.update_groups(session)
     assert set(session.groups) == {"h", "i"} == set(subscriptions.groups)
     later = enter(subscriptions, "a", "g")

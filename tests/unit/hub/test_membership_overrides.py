@@ -1,12 +1,12 @@
-"""hub/membership.py: the application's overrides and the token's claims."""
+"""hub/membership_overrides.py: the application's overrides and the token's claims."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.errors import InputError
-from headrace.hub import membership
-from headrace.hub.membership import Memberships
+from headrace.hub import membership_overrides
+from headrace.hub.membership_overrides import Memberships
 
 AT = 1000.0
 
@@ -70,7 +70,7 @@ def test_nothing_is_stored_of_a_client_whose_overrides_expired() -> None:
 
 
 def test_the_groups_that_a_client_is_added_to_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(membership, "JOINED_MAX_GROUPS", 3)
+    monkeypatch.setattr(membership_overrides, "JOINED_MAX_GROUPS", 3)
     memberships = Memberships()
     for group in "abc":
         memberships.check_join("alice", group)
