@@ -134,4 +134,6 @@ async def test_incomplete_websocket_messages_are_limited(
             await client.read_json()
             await client.write(fragment)
         await site.wait_for_connections(2)
-        assert site.context.memory.total_bytes <= 500_000
+        # What a lost connection held is given back a moment later, by the cleanup queue.
+        while site.context.memory.total_bytes > 500_000:  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0.01)

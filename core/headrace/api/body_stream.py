@@ -56,7 +56,9 @@ class BodyStream:
         while not self._buffer:
             if self.ended:
                 if self.error is not None:
-                    raise self.error
+                    # A copy: the traceback of a raised error refers to this object, and would make
+                    # a reference cycle with it.
+                    raise RequestError(self.error.status, self.error.detail, self.error.headers)
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()

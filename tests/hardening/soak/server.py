@@ -18,6 +18,14 @@ EXPECTED_STDERR = re.compile(
     r".*waiting for the (running server to stop|stopping server to write its state)"
 )
 
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "8192",
+    "MALLOC_TRIM_THRESHOLD_": "8192",
+    "MALLOC_TOP_PAD_": "0",
+}
+"""glibc then returns freed memory at once (mallopt(3)). Otherwise it keeps what lies free between
+used blocks: with the same 47 MiB in use, resident memory had steps of up to 20 MiB."""
+
 FLAGS = {
     "--drain-s": "0.5",
     "--presence-grace-s": "0.3",
@@ -52,6 +60,7 @@ class ServerProcess:
             name: os.environ[name] for name in os.environ if not name.startswith("HEADRACE_")
         }
         environ |= {"HEADRACE_SECRET": SECRET, "HEADRACE_API_KEY": API_KEY, "PYTHONUNBUFFERED": "1"}
+        environ |= MALLOC
         flags = [text for pair in FLAGS.items() for text in pair]
         command = [sys.executable, "-m", "headrace", "serve", "--port", str(port), *flags]
         process = await asyncio.create_subprocess_exec(

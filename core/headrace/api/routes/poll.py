@@ -98,6 +98,7 @@ async def poll(request: Request) -> Response:
         raise
     finally:
         core.detach(session)
+        sink.session = None  # no reference cycle is left for the garbage collector
     if sink.close_code == codes.REPLACED and not sink.items:
         # With 503 the client would poll again, and replace the one that replaced it, for ever.
         replaced = RequestError(409, codes.REASONS[codes.REPLACED])

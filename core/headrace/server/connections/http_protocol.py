@@ -162,6 +162,7 @@ class HttpProtocol(Connection):
             and self._match.route.cancel_on_disconnect
         ):
             self._task.cancel()
+        self._task = None  # a cancelled task refers to this object by its traceback
         self._go(HttpPhase.DONE)
         super().connection_lost(exc)
 
