@@ -47,7 +47,7 @@ KEY_BYTES = 72
 """Each key of an entry, and the group's name in the message; its characters are counted too."""
 ALLOCATOR_SHARE = 8
 """Rounding and gaps of the allocators: one byte more for every 8 of data and encoding."""
-LOG_BYTES = 220
+LOG_BYTES = 210
 """Each key that has entries."""
 FLOOR_BYTES = 320
 """Each floor."""
