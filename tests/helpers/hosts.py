@@ -31,8 +31,8 @@ class Host:
         self.stop = stop
         self._changed = asyncio.Event()
         self._attach, self._detach = hub.core.attach, hub.core.detach
-        hub.core.attach = self._note_attach  # type: ignore[method-assign]
-        hub.core.detach = self._note_detach  # type: ignore[method-assign]
+        hub.core.attach = self._note_attach  # type: ignore[method-assign]  # a spy
+        hub.core.detach = self._note_detach  # type: ignore[method-assign]  # a spy
 
     def token(self, client_id: str = "alice", **fields: Any) -> str:
         return self.hub.create_channel(client_id, **fields).token

@@ -143,8 +143,8 @@ async def _body(request: web.Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _disconnected(request: web.Request) -> None:
-    # Its own event would need a hook in aiohttp's protocol.
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+    # aiohttp has no public event for a disconnect, so this polls.
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - see above
         await asyncio.sleep(DISCONNECT_CHECK_S)
 
 

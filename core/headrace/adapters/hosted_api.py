@@ -1,4 +1,4 @@
-"""What the adapters share: the routes of a hub, and requests that the host has read.
+"""The routes of a hub as the adapters serve them; the host server parses the requests.
 
 begin(head) ──▶ Match, or the Response to a refused request
 respond(match, head, chunks, disconnected) ──▶ the handler's response

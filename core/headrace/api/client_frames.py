@@ -1,4 +1,4 @@
-"""What a `headrace.v1` client sends over its WebSocket, as text frames.
+"""Decode the text frames that a client sends on a `headrace.v1` WebSocket.
 
     frame                                              reply
     {"type":"renew","token":…}                         a new `open`, or an error

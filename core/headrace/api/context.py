@@ -1,4 +1,4 @@
-"""What the HTTP routes of one hub share: the hub, and who may call."""
+"""The context of a hub's HTTP routes: the hub and its origin policy."""
 
 from headrace.api.hub import Hub
 from headrace.auth.origins import OriginPolicy

@@ -55,7 +55,7 @@ class Dispatcher:
 
     @property
     def context(self) -> ApiContext:
-        """What the routes share."""
+        """The context that every route handler receives."""
         return self._context
 
     def body_max_bytes(self, route: Route) -> int:

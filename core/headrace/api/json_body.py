@@ -7,7 +7,7 @@ import msgspec
 from headrace.errors import InputError
 
 JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a msgspec decoder raises for bytes from a peer."""
+"""The exceptions that a msgspec decoder raises for malformed input."""
 
 
 def invalid_json(error: Exception, what: str) -> InputError:

@@ -16,7 +16,7 @@ from headrace.errors import RequestError
 from headrace.protocol.http.events import RequestHead
 
 Access: TypeAlias = Literal["open", "client", "application"]
-"""Who may use a route.
+"""The authorization that a route requires.
 
 open
     Anyone.

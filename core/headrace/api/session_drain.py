@@ -32,7 +32,7 @@ async def drain_sessions(core: HubCore) -> None:
     for number, session in enumerate(sessions):
         wait_s = started + duration_s * number / len(sessions) - core.clocks.monotonic()
         if wait_s > 0:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s)  # spreads the reconnects
         _close_for_restart(core, session, duration_s)
 
 

@@ -193,6 +193,6 @@ async def _lock(descriptor: int, what: str) -> None:
             if not logged:
                 _log.warning("waiting for %s", what)
                 logged = True
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_POLL_S)  # flock has no wait that a loop can cancel
         else:
             return

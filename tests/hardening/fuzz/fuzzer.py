@@ -77,7 +77,7 @@ def generator(target: Target) -> Callable[[Random], bytes]:
     def record(data: bytes) -> None:
         made.append(data)
 
-    fuzz_one_input = record.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
+    fuzz_one_input = record.hypothesis.fuzz_one_input  # type: ignore[attr-defined]  # set by `@given`
 
     def generate(random: Random) -> bytes:
         made.clear()

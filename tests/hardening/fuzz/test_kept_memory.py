@@ -136,7 +136,7 @@ def test_a_line_without_an_end() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(STREAM_BYTES // READ_BYTES):
             yield data
-            local = lines.ag_frame.f_locals.values()  # type: ignore[attr-defined]
+            local = lines.ag_frame.f_locals.values()  # type: ignore[attr-defined]  # not in the stubs
             kept.append(
                 kept_bytes(*(each for each in local if isinstance(each, bytes | bytearray)))
             )

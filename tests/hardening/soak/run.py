@@ -133,7 +133,7 @@ async def wait_until_idle(process: ServerProcess, life: Life) -> None:
     """Wait until the process has only the descriptors that it had at its start."""
     deadline = time.monotonic() + IDLE_TIMEOUT_S
     # /proc reports no changes, so it is read again and again.
-    while (  # noqa: ASYNC110
+    while (  # noqa: ASYNC110 - the state is in another process
         process.descriptors > life.descriptors_at_start and time.monotonic() < deadline
     ):
         await asyncio.sleep(_POLL_S)

@@ -80,7 +80,7 @@ class BinaryDecoder(frame_reader._Decoder):
 
     def __init__(self, *, deflate: bool, max_bytes: int) -> None:
         super().__init__(deflate=deflate, max_bytes=max_bytes)
-        self._connection = _BinaryAsText(self._connection)  # type: ignore[assignment]
+        self._connection = _BinaryAsText(self._connection)  # type: ignore[assignment]  # a wrapper
 
 
 class EchoProtocol(WebSocketProtocol):

@@ -64,7 +64,7 @@ async def test_prefix_within_a_subapplication() -> None:
 async def test_example_in_the_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
     apps: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", apps.append)
-    example = inspect.getdoc(adapter).split("\n\n    ", 1)[1].partition("\n\nClients")[0]  # type: ignore[union-attr]
+    example = inspect.getdoc(adapter).split("\n\n    ", 1)[1].partition("\n\nClients")[0]  # type: ignore[union-attr]  # it has one
     names: dict[str, Any] = {}
     exec(textwrap.dedent("    " + example), names)
     runner, url = await serve(apps[0])

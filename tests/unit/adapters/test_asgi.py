@@ -87,7 +87,7 @@ async def test_hub_that_cannot_start_fails_the_startup() -> None:
     async def fail() -> None:
         raise ConfigError("not today")
 
-    hub.start = fail  # type: ignore[method-assign]
+    hub.start = fail  # type: ignore[method-assign]  # replaced for this test
     client = AsgiClient({"type": "lifespan.startup"})
     await asgi_app(hub)({"type": "lifespan"}, client.receive, client.send)
     assert client.sent == [{"type": "lifespan.startup.failed", "message": "not today"}]
@@ -102,7 +102,7 @@ async def test_hub_that_the_host_started_is_not_closed() -> None:
 
 
 async def test_example_in_the_docstring() -> None:
-    example = inspect.getdoc(asgi).split("\n\n    ", 1)[1].partition("\n\nClients")[0]  # type: ignore[union-attr]
+    example = inspect.getdoc(asgi).split("\n\n    ", 1)[1].partition("\n\nClients")[0]  # type: ignore[union-attr]  # it has one
     names: dict[str, Any] = {}
     exec(textwrap.dedent("    " + example), names)
     app, hub = names["app"], names["hub"]

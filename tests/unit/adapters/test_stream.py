@@ -168,7 +168,7 @@ async def test_hub_that_changed_since_the_request_was_checked() -> None:
 async def test_unexpected_exception_reaches_the_host() -> None:
     async with hub_for_host() as hub:
         connection = MemoryConnection()
-        connection.write = None  # type: ignore[assignment, method-assign]
+        connection.write = None  # type: ignore[assignment, method-assign]  # plants a bug
         stream = HostedStream(hub, connection, lambda work: work.close())
         with pytest.raises(TypeError):
             await stream.run(request_of(hub))

@@ -70,5 +70,5 @@ async def test_the_example_in_the_package_s_docstring() -> None:
     body = "".join(f"    {line}\n" for line in code.strip().splitlines())
     scope: dict[str, object] = {"secret": secret, "key": key, "hello": print, "receive": print}
     exec(f"async def example():\n{body}    return receipt", scope)
-    receipt = await scope["example"]()  # type: ignore[operator]
+    receipt = await scope["example"]()  # type: ignore[operator]  # defined by exec
     assert receipt.sessions == 0

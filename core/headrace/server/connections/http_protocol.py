@@ -332,7 +332,7 @@ class HttpProtocol(Connection):
         try:
             response = await work
             assert isinstance(response, Response)
-        except Exception:
+        except Exception:  # re-raised: the connection must not stay open without a response
             self._transport.abort()
             raise
         if self._transport.is_closing():
@@ -362,7 +362,7 @@ class HttpProtocol(Connection):
     ) -> None:
         try:
             response = await exchange.run(match, head)
-        except Exception:
+        except Exception:  # re-raised: the connection must not stay open without a response
             self._transport.abort()
             raise
         if self._transport.is_closing():

@@ -1,7 +1,7 @@
 """headrace.protocol.http.head: the shortcut for common heads against the full reader."""
 
-import re._constants as sre  # type: ignore[import-not-found]
-import re._parser as sre_parser  # type: ignore[import-not-found]
+import re._constants as sre  # type: ignore[import-not-found]  # no stubs
+import re._parser as sre_parser  # type: ignore[import-not-found]  # no stubs
 from collections.abc import Iterator
 
 import pytest
